@@ -1,1 +1,3 @@
-//! terway-sim
+//! Deterministic simulator of thousand-node clusters that run the shipping agent.
+
+pub mod root;

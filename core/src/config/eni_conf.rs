@@ -71,8 +71,8 @@ pub struct EniConf {
 
 /// `eni_config`
 #[derive(Clone, Debug, Default, Deserialize)]
-#[expect(missing_docs, reason = "as above")]
 pub struct EniSection {
+    /// ENIs created or attached at a time.
     pub eni_allocate_batch: Option<i64>,
 }
 
@@ -185,7 +185,7 @@ impl EniConf {
     }
 }
 
-fn invalid<T>(key: &'static str, value: impl ToString, allowed: &'static str) -> Result<T, ConfigError> {
+fn invalid<T>(key: &'static str, value: impl std::fmt::Display, allowed: &'static str) -> Result<T, ConfigError> {
     Err(ConfigError::Invalid { key, value: value.to_string(), allowed })
 }
 
