@@ -222,7 +222,10 @@ pub trait Cloud: Send + Sync {
     /// Takes IPv6 addresses away.
     async fn unassign_ipv6(&self, eni: &EniId, set: &AddressSet) -> Result<(), CloudError>;
     /// Quotas of an instance type.
-    async fn describe_instance_type(&self, instance_type: &InstanceType) -> Result<InstanceLimits, CloudError>;
+    async fn describe_instance_type(
+        &self,
+        instance_type: &InstanceType,
+    ) -> Result<InstanceLimits, CloudError>;
     /// vSwitches by id.
     async fn describe_vswitches(&self, ids: &[VSwitchId]) -> Result<Vec<VSwitch>, CloudError>;
 }

@@ -34,7 +34,9 @@ impl InstanceLimits {
     /// otherwise the node falls back to IPv4.
     pub fn stack(&self, wanted: Stack) -> Stack {
         match wanted {
-            Stack::Dual if self.eni_ipv6_address_quantity >= self.eni_private_ip_address_quantity => Stack::Dual,
+            Stack::Dual if self.eni_ipv6_address_quantity >= self.eni_private_ip_address_quantity => {
+                Stack::Dual
+            }
             _ => Stack::Ipv4,
         }
     }

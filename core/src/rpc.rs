@@ -1,7 +1,7 @@
 //! The allocation service as the plugin sees it: the messages of the original's `TerwayBackend`,
 //! in domain types. The wire form (protobuf) is made from these at the socket.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -54,8 +54,6 @@ pub struct NetConf {
     pub cidr: Ipv4Net,
     /// VPC gateway of that block.
     pub gateway: Ipv4Addr,
-    /// IPv6 gateway in dual stack.
-    pub gateway6: Option<Ipv6Addr>,
     /// ENI that carries the addresses.
     pub eni: EniId,
     /// Its MAC.
@@ -129,9 +127,10 @@ impl RpcError {
 
 fn code_word(cause: &Cause) -> &'static str {
     match cause {
-        Cause::Quota { .. } | Cause::Throttled { .. } | Cause::Denied { .. } | Cause::CloudUnavailable { .. } => {
-            "OpenAPIErr"
-        }
+        Cause::Quota { .. }
+        | Cause::Throttled { .. }
+        | Cause::Denied { .. }
+        | Cause::CloudUnavailable { .. } => "OpenAPIErr",
         Cause::AgentStopping { .. } => "InternalError",
         _ => "ResourceInvalid",
     }

@@ -16,6 +16,10 @@ pub trait Spawner: Send + Sync {
 }
 
 /// Sugar for [`Spawner::spawn`].
-pub fn spawn(spawner: &Arc<dyn Spawner>, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+pub fn spawn(
+    spawner: &Arc<dyn Spawner>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
     spawner.spawn(name, Box::pin(task));
 }

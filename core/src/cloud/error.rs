@@ -61,9 +61,16 @@ pub fn classify(action: Action, code: &str) -> RetryClass {
     use RetryClass::{AlreadyDone, Converge, Fatal, Quota, Throttled, Transient, VSwitchExhausted};
     match code {
         _ if code == "Throttling" || code.starts_with("Throttling.") => Throttled,
-        "ServiceUnavailable" | "InternalError" | "Timeout" | "Unreachable" | "IdempotentProcessing"
-        | "Operation.Conflict" | "InvalidOperation.InvalidEniState" | "InvalidOperation.InvalidEcsState"
-        | "SystemBusy" | "TaskConflict" | "LastTokenProcessing" | "InvalidSecurityToken.Expired"
+        "ServiceUnavailable"
+        | "InternalError"
+        | "Timeout"
+        | "Unreachable"
+        | "IdempotentProcessing"
+        | "Operation.Conflict"
+        | "SystemBusy"
+        | "TaskConflict"
+        | "LastTokenProcessing"
+        | "InvalidSecurityToken.Expired"
         | "SignatureNonceUsed" => Transient,
         "InvalidVSwitchId.IpNotEnough" | "QuotaExceeded.PrivateIpAddress" => VSwitchExhausted,
         "EniPerInstanceLimitExceeded" | "MaxEniCountExceeded" | "SecurityGroupInstanceLimitExceed" => Quota,
@@ -76,7 +83,9 @@ pub fn classify(action: Action, code: &str) -> RetryClass {
             _ => Converge,
         },
         "InvalidEcsId.NotFound" if action == Action::DetachNetworkInterface => AlreadyDone,
-        "InvalidOperation.Ipv4CountExceeded"
+        "InvalidOperation.InvalidEniState"
+        | "InvalidOperation.InvalidEcsState"
+        | "InvalidOperation.Ipv4CountExceeded"
         | "InvalidOperation.Ipv6CountExceeded"
         | "MaxEniIpv6IpsCountExceeded"
         | "InvalidIp.IpAssigned"

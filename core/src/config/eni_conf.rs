@@ -118,7 +118,8 @@ impl EniConf {
                 .as_deref()
                 .and_then(|text| duration::parse(text).ok())
                 .unwrap_or(Duration::from_secs(120)),
-            cooldown: period("ip_reuse_cooldown", self.ip_reuse_cooldown.as_deref())?.unwrap_or(DEFAULT_COOLDOWN),
+            cooldown: period("ip_reuse_cooldown", self.ip_reuse_cooldown.as_deref())?
+                .unwrap_or(DEFAULT_COOLDOWN),
             reclaim: self.reclaim()?,
             eni_selection: match self.eni_selection_policy.as_deref() {
                 None | Some("" | "most_ips") => EniSelection::MostIps,
@@ -185,7 +186,11 @@ impl EniConf {
     }
 }
 
-fn invalid<T>(key: &'static str, value: impl std::fmt::Display, allowed: &'static str) -> Result<T, ConfigError> {
+fn invalid<T>(
+    key: &'static str,
+    value: impl std::fmt::Display,
+    allowed: &'static str,
+) -> Result<T, ConfigError> {
     Err(ConfigError::Invalid { key, value: value.to_string(), allowed })
 }
 
@@ -195,8 +200,10 @@ fn count(key: &'static str, value: Option<i64>, default: i64) -> Result<u32, Con
 }
 
 fn period(key: &'static str, text: Option<&str>) -> Result<Option<Duration>, ConfigError> {
-    text.map(|text| duration::parse(text).or_else(|_| invalid(key, text, "a duration such as `300s` or `10m`")))
-        .transpose()
+    text.map(|text| {
+        duration::parse(text).or_else(|_| invalid(key, text, "a duration such as `300s` or `10m`"))
+    })
+    .transpose()
 }
 
 #[cfg(test)]

@@ -1,0 +1,189 @@
+//! Addresses of an ENI: more of them, or fewer.
+
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use terway_core::{
+    address::AddressSet,
+    cause::Cause,
+    cloud::{Action, Assign, CloudError, RetryClass},
+    id::EniId,
+    probe::pass,
+};
+use tokio::time::sleep;
+
+use crate::{
+    eni::READ_LAG,
+    pool::{Pool, Slot},
+    shared::Shared,
+    store::{Intent, Write},
+};
+
+/// An ENI that the cloud calls full is left alone for this long.
+const FULL_PAUSE: Duration = Duration::from_secs(60);
+/// After an unassign was refused, the ENI is left alone for this long.
+const RELEASE_PAUSE: Duration = Duration::from_secs(60);
+
+impl Shared {
+    /// Adds addresses to an ENI.
+    pub(crate) async fn assign(self: Arc<Self>, request: Assign) {
+        pass(&*self.ports.probe, "intent.before").await;
+        let ticket = self.store.submit(vec![Write::PutIntent(Intent::Assign(request.clone()))]);
+        if ticket.durable().await.is_err() {
+            return;
+        }
+        pass(&*self.ports.probe, "intent.after").await;
+        self.assign_again(request).await;
+    }
+
+    /// The part of [`assign`](Self::assign) that a restart repeats, with the token it finds.
+    pub(crate) async fn assign_again(self: Arc<Self>, request: Assign) {
+        let result = if request.count.v6 > 0 {
+            self.call(Action::AssignIpv6Addresses, || self.ports.cloud.assign_ipv6(&request)).await
+        } else {
+            self.call(Action::AssignPrivateIpAddresses, || self.ports.cloud.assign_ipv4(&request)).await
+        };
+        let mut state = self.state();
+        let now = self.now();
+        let Some(eni) = state.pool.enis.get_mut(&request.eni) else {
+            drop(self.store.submit(vec![Write::DropIntent(request.token)]));
+            return;
+        };
+        if request.count.v6 > 0 {
+            eni.ops.v6 = None;
+        } else {
+            eni.ops.v4 = None;
+        }
+        eni.touched = now;
+        let vswitch = eni.vswitch.clone();
+        let mut writes = vec![Write::DropIntent(request.token.clone())];
+        match result {
+            Ok(mut set) => {
+                let got = set.v4.len() + set.v6.len() + set.prefixes.len();
+                if got < (request.count.v4 + request.count.v6 + request.count.prefixes) as usize {
+                    self.ports.probe.sometimes("partial-assign");
+                    if terway_core::bug!(self.ports.probe, IgnorePartialBatch)
+                        && let Some(&last) = set.v4.last()
+                    {
+                        let missing = request.count.v4 as usize - set.v4.len();
+                        set.v4.extend((1..=missing as u32).map(|n| Ipv4Addr::from_bits(last.to_bits() + n)));
+                    }
+                }
+                eni.add(&set, Slot::Idle { since: now });
+                writes.push(Write::PutEni(eni.record()));
+                if state.pool.vswitches.gave(&vswitch) {
+                    self.ports.probe.sometimes("vswitch-taken-back");
+                }
+                state.pool.unblock();
+            }
+            Err(error) => self.assign_refused(&mut state.pool, &request.eni, &error),
+        }
+        // Memory may go ahead: an allocation of these addresses is durable only after this is.
+        drop(self.store.submit(writes));
+        drop(state);
+        self.kick.notify_one();
+    }
+
+    fn assign_refused(&self, pool: &mut Pool, id: &EniId, error: &CloudError) {
+        let now = self.now();
+        tracing::warn!(eni = %id, code = %error.code, request = %error.request_id, "{}", error.message);
+        let Some(eni) = pool.enis.get_mut(id) else { return };
+        let vswitch = eni.vswitch.clone();
+        match error.class {
+            RetryClass::VSwitchExhausted => {
+                self.ports.probe.sometimes("vswitch-set-aside");
+                pool.vswitches.exhausted(&vswitch, now);
+                return;
+            }
+            RetryClass::Fatal => {
+                let cause = Cause::Denied {
+                    action: error.action.name().to_owned(),
+                    code: error.code.clone(),
+                    message: error.message.clone(),
+                };
+                pool.block(cause, Duration::from_secs(30), Duration::from_secs(300), now);
+            }
+            RetryClass::Quota => {
+                let cause = Cause::Quota { code: error.code.clone() };
+                pool.block(cause, FULL_PAUSE, Duration::from_secs(300), now);
+            }
+            _ => {
+                eni.full_until = now + FULL_PAUSE;
+                self.doubt.notify_one();
+            }
+        }
+        pool.vswitches.ended(&vswitch);
+    }
+
+    /// Gives addresses back. They are marked as leaving already.
+    pub(crate) async fn unassign(self: Arc<Self>, intent: Intent) {
+        pass(&*self.ports.probe, "intent.before").await;
+        let ticket = self.store.submit(vec![Write::PutIntent(intent.clone())]);
+        if ticket.durable().await.is_err() {
+            return;
+        }
+        pass(&*self.ports.probe, "intent.after").await;
+        self.unassign_again(intent).await;
+    }
+
+    /// The part of [`unassign`](Self::unassign) that a restart repeats.
+    pub(crate) async fn unassign_again(self: Arc<Self>, intent: Intent) {
+        let Intent::Unassign { token, eni: id, set } = intent else { return };
+        let result = self.call_unassign(&id, &set).await;
+        let mut state = self.state();
+        let now = self.now();
+        let Some(eni) = state.pool.enis.get_mut(&id) else {
+            drop(self.store.submit(vec![Write::DropIntent(token)]));
+            return;
+        };
+        eni.ops.release = false;
+        eni.touched = now;
+        let mut writes = vec![Write::DropIntent(token)];
+        match result {
+            Ok(()) => {
+                writes.extend(set.v4.iter().map(|address| Write::DropCooling(*address)));
+                eni.remove(&set);
+                writes.push(Write::PutEni(eni.record()));
+            }
+            // Refused: they are still ours, so they may as well be used.
+            Err(error) => {
+                tracing::warn!(eni = %id, code = %error.code, "addresses could not be given back");
+                eni.set_all(&set, Slot::Idle { since: now });
+                state.pool.over_max_since = Some(now + RELEASE_PAUSE);
+            }
+        }
+        drop(self.store.submit(writes));
+        drop(state);
+        self.kick.notify_one();
+    }
+
+    async fn call_unassign(self: &Arc<Self>, id: &EniId, set: &AddressSet) -> Result<(), CloudError> {
+        let v4 = AddressSet { v4: set.v4.clone(), v6: Vec::new(), prefixes: set.prefixes.clone() };
+        let v6 = AddressSet { v6: set.v6.clone(), ..AddressSet::default() };
+        for (action, part) in [(Action::UnassignPrivateIpAddresses, v4), (Action::UnassignIpv6Addresses, v6)]
+        {
+            let mut left = part;
+            while !left.is_empty() {
+                let result = self
+                    .call(action, || match action {
+                        Action::UnassignIpv6Addresses => self.ports.cloud.unassign_ipv6(id, &left),
+                        _ => self.ports.cloud.unassign_ipv4(id, &left),
+                    })
+                    .await;
+                match result {
+                    Ok(()) => break,
+                    // At least one was gone already, and it is not said whether the others went with
+                    // it: look, when reads have caught up, and ask for the rest.
+                    Err(error) if matches!(error.class, RetryClass::AlreadyDone | RetryClass::Converge) => {
+                        sleep(READ_LAG).await;
+                        let Some(eni) = self.describe(id).await? else { break };
+                        left.v4.retain(|address| eni.addresses.v4.contains(address));
+                        left.v6.retain(|address| eni.addresses.v6.contains(address));
+                        left.prefixes.retain(|prefix| eni.addresses.prefixes.contains(prefix));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+}

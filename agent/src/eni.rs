@@ -1,0 +1,396 @@
+//! The life of one ENI: created, attached, watched until it is usable; later detached and deleted.
+//!
+//! The phase in its record is the intent. Every step begins by being durable and is safe to repeat,
+//! so a restart just runs the flow of the phase that it finds.
+
+use std::{sync::Arc, time::Duration};
+
+use terway_core::{
+    address::AddressSet,
+    cause::Cause,
+    cloud::{Action, CloudError, CreateEni, Eni, EniStatus, RetryClass},
+    id::EniId,
+    probe::pass,
+};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    pool::{Phase, PoolEni},
+    shared::Shared,
+    store::{EniPhase, EniRecord, Intent, Write},
+};
+
+/// After a quota refusal the next try is this far away; doubled each time, up to [`QUOTA_AT_MOST`].
+const QUOTA_PAUSE: Duration = Duration::from_secs(60);
+const QUOTA_AT_MOST: Duration = Duration::from_secs(300);
+/// After a refusal for configuration or permission.
+const DENIED_PAUSE: Duration = Duration::from_secs(30);
+const DENIED_AT_MOST: Duration = Duration::from_secs(300);
+/// First and longest wait between two looks at an ENI that is on its way.
+const LOOK_FIRST: Duration = Duration::from_millis(1500);
+const LOOK_AT_MOST: Duration = Duration::from_secs(10);
+/// The interface usually appears by itself; without a sign of it the cloud is asked after this time.
+const NIC_PATIENCE: Duration = Duration::from_secs(10);
+/// An ENI on its way for longer than this gets its call repeated.
+const REPEAT_AFTER: Duration = Duration::from_secs(60);
+/// Reads may lag writes by this much; an ENI is only gone if it is missing for longer.
+pub(crate) const READ_LAG: Duration = Duration::from_secs(15);
+
+/// What a look at an ENI told.
+enum Look {
+    Is(EniStatus),
+    Gone,
+}
+
+impl Shared {
+    /// Makes an ENI and brings it into use.
+    pub(crate) async fn create(self: Arc<Self>, request: CreateEni) {
+        if !terway_core::bug!(self.ports.probe, SkipIntent) {
+            pass(&*self.ports.probe, "intent.before").await;
+            let ticket = self.store.submit(vec![Write::PutIntent(Intent::Create(request.clone()))]);
+            if ticket.durable().await.is_err() {
+                return;
+            }
+            pass(&*self.ports.probe, "intent.after").await;
+        }
+        self.create_again(request).await;
+    }
+
+    /// The part of [`create`](Self::create) that a restart repeats, with the token it finds.
+    pub(crate) async fn create_again(self: Arc<Self>, request: CreateEni) {
+        let fresh = terway_core::bug!(self.ports.probe, FreshTokenOnRetry);
+        let result = if fresh {
+            loop {
+                let with = CreateEni { token: self.token(), ..request.clone() };
+                match self.ports.cloud.create_eni(&with).await {
+                    Err(error) if matches!(error.class, RetryClass::Transient | RetryClass::Throttled) => {
+                        sleep(Duration::from_secs(2)).await;
+                    }
+                    other => break other,
+                }
+            }
+        } else {
+            self.call(Action::CreateNetworkInterface, || self.ports.cloud.create_eni(&request)).await
+        };
+        match result {
+            Ok(eni) => {
+                if let Some(id) = self.created(&request, &eni).await {
+                    self.attach(id).await;
+                }
+            }
+            Err(error) => {
+                let mut state = self.state();
+                state.pool.creating.remove(&request.token);
+                let now = self.now();
+                if error.class == RetryClass::VSwitchExhausted {
+                    self.ports.probe.sometimes("vswitch-set-aside");
+                    state.pool.vswitches.exhausted(&request.vswitch, now);
+                } else {
+                    state.pool.vswitches.ended(&request.vswitch);
+                    self.refused(&mut state.pool, &error);
+                }
+                let ticket = self.store.submit(vec![Write::DropIntent(request.token)]);
+                drop(state);
+                self.kick.notify_one();
+                // Nothing waits for it: a replay of a refused create is refused again or adopted.
+                drop(ticket);
+            }
+        }
+    }
+
+    /// Books a new ENI; from here on its record is what a restart goes by.
+    async fn created(&self, request: &CreateEni, eni: &Eni) -> Option<EniId> {
+        let ticket = {
+            let mut state = self.state();
+            let now = self.now();
+            state.pool.creating.remove(&request.token);
+            if state.pool.vswitches.gave(&request.vswitch) {
+                self.ports.probe.sometimes("vswitch-taken-back");
+            }
+            state.pool.unblock();
+            let record = record_of(eni);
+            let grain = state.pool.capacity.grain;
+            let mut entry = PoolEni::from_record(&record, grain, now);
+            if terway_core::bug!(self.ports.probe, EarlyHandOut) {
+                entry.phase = Phase::InUse;
+                let block = ipnet::Ipv4Net::new(eni.primary, 24).expect("a prefix length").trunc();
+                entry.net = Some((block, eni.primary));
+            }
+            // A replayed create may answer with an ENI that is booked already.
+            state.pool.enis.entry(eni.id.clone()).or_insert(entry);
+            self.store.submit(vec![Write::DropIntent(request.token.clone()), Write::PutEni(record)])
+        };
+        self.kick.notify_one();
+        ticket.durable().await.ok()?;
+        Some(eni.id.clone())
+    }
+
+    /// Brings an ENI into use, from wherever it is; gives it back when the cloud refuses.
+    pub(crate) async fn attach(self: Arc<Self>, id: EniId) {
+        let mut call_again_at = Instant::now();
+        let mut wait = LOOK_FIRST;
+        let mut missing_since: Option<Instant> = None;
+        loop {
+            if call_again_at <= Instant::now() {
+                call_again_at = Instant::now() + REPEAT_AFTER;
+                match self.call_attach(&id).await {
+                    Ok(()) => self.nic_or_patience(&id).await,
+                    Err(error) if error.class == RetryClass::Converge => {}
+                    Err(error) => return self.attach_refused(id, &error).await,
+                }
+            }
+            match self.look(&id).await {
+                Look::Is(EniStatus::InUse) => {
+                    if self.nic_seen(&id).await && self.in_use(&id).await {
+                        return;
+                    }
+                }
+                // Detached by someone, or the attach failed: once more, but not at once, since the
+                // read may be older than the call.
+                Look::Is(EniStatus::Available) => {
+                    missing_since = None;
+                    call_again_at = call_again_at.min(Instant::now() + READ_LAG);
+                }
+                Look::Is(EniStatus::Attaching | EniStatus::Detaching) => missing_since = None,
+                Look::Is(EniStatus::Deleting) | Look::Gone => {
+                    let since = *missing_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= READ_LAG {
+                        return self.lost(&id).await;
+                    }
+                }
+            }
+            sleep(self.ports.entropy.jitter(wait, 0.3)).await;
+            wait = wait.mul_f64(1.5).min(LOOK_AT_MOST);
+        }
+    }
+
+    async fn call_attach(&self, id: &EniId) -> Result<(), CloudError> {
+        let instance = &self.identity.instance;
+        match self.call(Action::AttachNetworkInterface, || self.ports.cloud.attach_eni(id, instance)).await {
+            Err(error) if error.class == RetryClass::AlreadyDone => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The cloud will not attach it: it is of no use here and must not stay.
+    async fn attach_refused(self: Arc<Self>, id: EniId, error: &CloudError) {
+        self.ports.probe.sometimes("attach-refused");
+        let leak = terway_core::bug!(self.ports.probe, LeakOnAttachFailure);
+        {
+            let mut state = self.state();
+            self.refused(&mut state.pool, error);
+            if leak {
+                state.pool.enis.remove(&id);
+                drop(self.store.submit(vec![Write::DropEni(id.clone())]));
+            } else if let Some(eni) = state.pool.enis.get_mut(&id) {
+                eni.phase = Phase::Leaving(EniPhase::Deleting);
+            }
+        }
+        self.kick.notify_one();
+        if !leak {
+            self.remove(id).await;
+        }
+    }
+
+    /// Growth stops for a while after a refusal that waiting alone does not mend.
+    fn refused(&self, pool: &mut crate::pool::Pool, error: &CloudError) {
+        let now = self.now();
+        tracing::warn!(action = %error.action, code = %error.code, request = %error.request_id, "{}", error.message);
+        match error.class {
+            RetryClass::Quota => {
+                pool.block(Cause::Quota { code: error.code.clone() }, QUOTA_PAUSE, QUOTA_AT_MOST, now);
+            }
+            RetryClass::Fatal => pool.block(
+                Cause::Denied {
+                    action: error.action.name().to_owned(),
+                    code: error.code.clone(),
+                    message: error.message.clone(),
+                },
+                DENIED_PAUSE,
+                DENIED_AT_MOST,
+                now,
+            ),
+            _ => self.doubt.notify_one(),
+        }
+    }
+
+    /// Returns when the host sees the interface, or after a while without it.
+    async fn nic_or_patience(&self, id: &EniId) {
+        let mac = self.state().pool.enis.get(id).map(|eni| eni.mac);
+        let Some(mac) = mac else { return };
+        let seen = async {
+            loop {
+                let changed = self.ports.host.nics_changed();
+                if self.ports.host.nics().await.is_ok_and(|nics| nics.contains(&mac)) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // Running out of patience is no error: the cloud is asked either way.
+        let _ = tokio::time::timeout(NIC_PATIENCE, seen).await;
+    }
+
+    async fn nic_seen(&self, id: &EniId) -> bool {
+        let mac = self.state().pool.enis.get(id).map(|eni| eni.mac);
+        let (Some(mac), Ok(nics)) = (mac, self.ports.host.nics().await) else { return false };
+        nics.contains(&mac)
+    }
+
+    /// Puts an ENI into use. False while its network is not known yet.
+    async fn in_use(&self, id: &EniId) -> bool {
+        let known = self.network_of(id).await;
+        let ticket = {
+            let mut state = self.state();
+            let now = self.now();
+            let Some(eni) = state.pool.enis.get_mut(id) else { return true };
+            if known.is_none() {
+                return false;
+            }
+            eni.net = known;
+            eni.touched = now;
+            if matches!(eni.phase, Phase::Attaching { .. } | Phase::Missing) {
+                eni.phase = Phase::InUse;
+            }
+            let record = eni.record();
+            self.store.submit(vec![Write::PutEni(record)])
+        };
+        self.kick.notify_one();
+        ticket.durable().await.is_ok()
+    }
+
+    /// Block and gateway of an ENI's vSwitch: from a sibling in the same vSwitch, or the metadata.
+    async fn network_of(&self, id: &EniId) -> Option<(ipnet::Ipv4Net, std::net::Ipv4Addr)> {
+        {
+            let state = self.state();
+            let eni = state.pool.enis.get(id)?;
+            let sibling =
+                state.pool.enis.values().find(|other| other.vswitch == eni.vswitch && other.net.is_some());
+            if let Some(sibling) = sibling {
+                return sibling.net;
+            }
+        }
+        match self.ports.metadata.interfaces().await {
+            Ok(nics) => nics.into_iter().find(|nic| nic.eni == *id).map(|nic| (nic.cidr, nic.gateway)),
+            Err(error) => {
+                tracing::debug!(%error, eni = %id, "metadata does not tell the ENI's network yet");
+                self.ports.probe.sometimes("metadata-late");
+                None
+            }
+        }
+    }
+
+    async fn look(self: &Arc<Self>, id: &EniId) -> Look {
+        match self.describe(id).await {
+            Ok(Some(eni)) => Look::Is(eni.status),
+            Ok(None) => Look::Gone,
+            Err(error) if error.class == RetryClass::Converge => Look::Gone,
+            Err(error) => {
+                // Reads may be denied too; nothing is concluded from that.
+                self.refused(&mut self.state().pool, &error);
+                sleep(LOOK_AT_MOST).await;
+                Look::Is(EniStatus::Attaching)
+            }
+        }
+    }
+
+    /// An ENI that the cloud no longer has. Pods on it keep their records until they are gone.
+    pub(crate) async fn lost(&self, id: &EniId) {
+        tracing::warn!(eni = %id, "an ENI has vanished from the cloud");
+        self.ports.probe.sometimes("eni-lost");
+        let ticket = {
+            let mut state = self.state();
+            let Some(eni) = state.pool.enis.remove(id) else { return };
+            self.store.submit(drop_eni(&eni))
+        };
+        self.kick.notify_one();
+        // Only memory decides from here on; a replay finds the ENI gone again.
+        drop(ticket);
+    }
+
+    /// Detaches and deletes an ENI on which nothing is in use; repeats until it is gone.
+    pub(crate) async fn remove(self: Arc<Self>, id: EniId) {
+        let mut missing_since: Option<Instant> = None;
+        let mut call_again_at = Instant::now();
+        let mut called = None;
+        let mut wait = LOOK_FIRST;
+        loop {
+            let Some(phase) = self.leaving(&id).await else { return };
+            if called != Some(phase) || call_again_at <= Instant::now() {
+                (called, call_again_at, wait) = (Some(phase), Instant::now() + REPEAT_AFTER, LOOK_FIRST);
+                if let Err(error) = self.call_away(&id, phase).await {
+                    // State conflicts are settled by looking; a refusal is tried again later.
+                    if matches!(error.class, RetryClass::Fatal | RetryClass::Quota) {
+                        tracing::warn!(eni = %id, code = %error.code, "an ENI cannot be given back now");
+                        sleep(DENIED_PAUSE).await;
+                    }
+                }
+            }
+            sleep(self.ports.entropy.jitter(wait, 0.3)).await;
+            wait = wait.mul_f64(1.5).min(LOOK_AT_MOST);
+            match self.look(&id).await {
+                Look::Is(EniStatus::Available) if phase == EniPhase::Detaching => {
+                    self.advance(&id, EniPhase::Deleting);
+                }
+                Look::Is(EniStatus::InUse | EniStatus::Attaching) if phase == EniPhase::Deleting => {
+                    self.advance(&id, EniPhase::Detaching);
+                }
+                Look::Is(_) => missing_since = None,
+                Look::Gone => {
+                    let since = *missing_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= READ_LAG {
+                        return self.lost(&id).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn advance(&self, id: &EniId, phase: EniPhase) {
+        if let Some(eni) = self.state().pool.enis.get_mut(id) {
+            eni.phase = Phase::Leaving(phase);
+        }
+    }
+
+    /// Makes the present phase of a leaving ENI durable and returns it.
+    async fn leaving(&self, id: &EniId) -> Option<EniPhase> {
+        let (phase, ticket) = {
+            let state = self.state();
+            let eni = state.pool.enis.get(id)?;
+            let Phase::Leaving(phase) = eni.phase else { return None };
+            (phase, self.store.submit(vec![Write::PutEni(eni.record())]))
+        };
+        ticket.durable().await.ok()?;
+        Some(phase)
+    }
+
+    async fn call_away(&self, id: &EniId, phase: EniPhase) -> Result<(), CloudError> {
+        let instance = &self.identity.instance;
+        if phase == EniPhase::Deleting {
+            return self.call(Action::DeleteNetworkInterface, || self.ports.cloud.delete_eni(id)).await;
+        }
+        self.call(Action::DetachNetworkInterface, || self.ports.cloud.detach_eni(id, instance)).await
+    }
+}
+
+/// What leaves the store together with an ENI.
+fn drop_eni(eni: &PoolEni) -> Vec<Write> {
+    let mut writes = vec![Write::DropEni(eni.id.clone())];
+    writes.extend(eni.v4.iter().map(|(address, _)| Write::DropCooling(address)));
+    writes
+}
+
+/// Record of an ENI that was just created.
+pub(crate) fn record_of(eni: &Eni) -> EniRecord {
+    let mut addresses: AddressSet = eni.addresses.clone();
+    addresses.v4.sort_unstable();
+    EniRecord {
+        id: eni.id.clone(),
+        mac: eni.mac,
+        vswitch: eni.vswitch.clone(),
+        net: None,
+        primary: eni.primary,
+        phase: EniPhase::Attaching,
+        addresses,
+    }
+}

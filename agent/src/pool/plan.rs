@@ -1,0 +1,412 @@
+//! What to ask of the cloud next: a pure function of the pool, the number of waiting pods, the time
+//! and one random number.
+//!
+//! Demand is counted once: waiting pods, plus the floor that the configuration asks for, less what
+//! is idle and what is already on its way. Release and growth are decided apart, so that a full
+//! vSwitch stops the one and not the other.
+
+use std::time::Duration;
+
+use terway_core::{
+    address::{ADDRESSES_PER_PREFIX, AddressCount, AddressSet, Grain, Stack},
+    cause::Cause,
+    cloud::{BATCH, CREATE_SECONDARY_MAX},
+    id::{EniId, VSwitchId},
+};
+
+use super::{Mono, Phase, Pool, PoolEni};
+
+/// An ENI that has been attaching for this long is stuck: waiting pods are told so.
+pub const STUCK_AFTER: Duration = Duration::from_secs(30);
+/// Pods wait for a cooling address that is free within this time; otherwise they are told to retry.
+pub const WORTH_WAITING: Duration = Duration::from_secs(30);
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolAction {
+    /// Make an ENI and attach it.
+    Create {
+        /// Where.
+        vswitch: VSwitchId,
+        /// With what; `v4` includes the primary address.
+        count: AddressCount,
+        /// Pods it will serve.
+        units: u32,
+    },
+    /// Add addresses of one family, or prefixes, to an ENI.
+    Assign {
+        /// Where.
+        eni: EniId,
+        /// How many; one field is non-zero.
+        count: AddressCount,
+    },
+    /// Give idle addresses back.
+    Unassign {
+        /// From where.
+        eni: EniId,
+        /// Which.
+        set: AddressSet,
+    },
+    /// Detach and delete an ENI on which nothing is in use.
+    Remove {
+        /// Which.
+        eni: EniId,
+    },
+}
+
+/// What [`plan`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// To be done now, all independent of each other.
+    pub actions: Vec<PoolAction>,
+    /// How many waiting pods nothing is on its way for, and why. They are told at once.
+    pub refuse: Option<(u32, Cause)>,
+    /// When to plan again even if nothing happens.
+    pub wake_at: Option<Mono>,
+}
+
+/// Decides what to do for `waiters` waiting pods.
+pub fn plan(pool: &Pool, waiters: u32, now: Mono, random: u64) -> Plan {
+    let mut plan = Plan::default();
+    let idle = pool.idle();
+    let incoming = incoming(pool, now);
+    let (min, max, threshold) = pool.policy.bounds(&pool.capacity);
+
+    let spare = (idle + incoming.total()).saturating_sub(waiters);
+    let floor = if spare < threshold { min } else { 0 };
+    let need = (waiters + floor).saturating_sub(idle + incoming.total());
+    let mut growth = Growth { pool, now, random, left: need, plan: &mut plan, waiting: waiters > 0 };
+    growth.run();
+    let unmet = growth.left;
+
+    // A pod waits only for what is really on its way to it.
+    let covered = idle + incoming.healthy + (need - unmet);
+    if waiters > covered {
+        let uncovered = waiters - covered;
+        match refusal(pool, now, incoming.stuck > 0) {
+            Verdict::Refuse(cause) => plan.refuse = Some((uncovered, cause)),
+            Verdict::WaitUntil(at) => wake(&mut plan, at),
+            Verdict::Wait => {}
+        }
+    }
+    if need > 0 {
+        // Come back for whatever stands in the way of growth.
+        if let Some(blocked) = &pool.blocked {
+            wake(&mut plan, blocked.until);
+        }
+        if let Some(at) = pool.vswitches.next_probe() {
+            wake(&mut plan, at);
+        }
+    }
+    if incoming.healthy > 0 && waiters > 0 {
+        wake(&mut plan, incoming.first_stuck_at);
+    }
+    if waiters == 0 && incoming.total() == 0 {
+        shrink(pool, now, idle, min, max, &mut plan);
+    }
+    plan.wake_at = plan.wake_at.map(|at| at.max(now + Duration::from_millis(1)));
+    plan
+}
+
+/// Sets the earlier of two wake-up times.
+fn wake(plan: &mut Plan, at: Mono) {
+    plan.wake_at = Some(plan.wake_at.map_or(at, |earlier| earlier.min(at)));
+}
+
+/// Pods that calls under way will serve.
+struct Incoming {
+    healthy: u32,
+    stuck: u32,
+    first_stuck_at: Mono,
+}
+
+impl Incoming {
+    fn total(&self) -> u32 {
+        self.healthy + self.stuck
+    }
+}
+
+fn incoming(pool: &Pool, now: Mono) -> Incoming {
+    let stack = pool.capacity.stack;
+    let mut sum = Incoming {
+        healthy: pool.creating.values().map(|creating| creating.units).sum(),
+        stuck: 0,
+        first_stuck_at: Mono::MAX,
+    };
+    for eni in pool.enis.values() {
+        match eni.phase {
+            Phase::Attaching { since } => {
+                let units = eni.idle_units(stack);
+                if now >= since + STUCK_AFTER {
+                    sum.stuck += units;
+                } else {
+                    sum.healthy += units;
+                    sum.first_stuck_at = sum.first_stuck_at.min(since + STUCK_AFTER);
+                }
+            }
+            Phase::InUse => sum.healthy += assigning_units(eni, stack),
+            Phase::Missing | Phase::Leaving(_) => {}
+        }
+    }
+    sum
+}
+
+/// Pods that an ENI's calls under way will make room for beyond those it can serve now.
+fn assigning_units(eni: &PoolEni, stack: Stack) -> u32 {
+    let v4 = match eni.grain {
+        Grain::Address => eni.ops.v4.unwrap_or(0),
+        Grain::Prefix => eni.ops.v4.unwrap_or(0) * ADDRESSES_PER_PREFIX,
+    };
+    match stack {
+        Stack::Ipv4 => v4,
+        Stack::Dual => {
+            let after = (eni.v4.counts().idle + v4).min(eni.v6.counts().idle + eni.ops.v6.unwrap_or(0));
+            after.saturating_sub(eni.idle_units(stack))
+        }
+    }
+}
+
+enum Verdict {
+    Refuse(Cause),
+    WaitUntil(Mono),
+    Wait,
+}
+
+/// Why nothing is on its way for a waiting pod.
+fn refusal(pool: &Pool, now: Mono, stuck: bool) -> Verdict {
+    if let Some(blocked) = pool.blocked.as_ref().filter(|blocked| blocked.until > now) {
+        return Verdict::Refuse(blocked.cause.clone());
+    }
+    let counts = pool.counts();
+    let attached = pool.enis.len() + pool.creating.len();
+    let full = attached as u32 >= pool.capacity.max_enis
+        && pool.enis.values().all(|eni| eni.phase != Phase::InUse || room(pool, eni) == 0);
+    if full {
+        if let Some(at) = pool.next_cooled() {
+            return if at <= now + WORTH_WAITING {
+                Verdict::WaitUntil(at)
+            } else {
+                let next_ms = at.checked_sub(now).unwrap().as_millis() as u64;
+                Verdict::Refuse(Cause::Cooling { cooling: counts.cooling, next_ms })
+            };
+        }
+        if stuck {
+            return Verdict::Refuse(stuck_cause());
+        }
+        return Verdict::Refuse(Cause::NodeFull {
+            enis: attached as u32,
+            max_enis: pool.capacity.max_enis,
+            addresses: counts.total(),
+        });
+    }
+    if pool.vswitches.ids().is_empty() {
+        return Verdict::Refuse(Cause::NoVSwitch { zone: pool.vswitches.zone().to_string() });
+    }
+    if pool.vswitches.ids().iter().all(|id| !pool.vswitches.open(id, now)) {
+        return Verdict::Refuse(Cause::VSwitchExhausted { vswitches: pool.vswitches.ids().to_vec() });
+    }
+    if stuck { Verdict::Refuse(stuck_cause()) } else { Verdict::Wait }
+}
+
+fn stuck_cause() -> Cause {
+    Cause::NotReady { waiting_for: "an ENI that is stuck in `Attaching`".into() }
+}
+
+/// Slots of the cloud's limit that are free on an ENI.
+fn room(pool: &Pool, eni: &PoolEni) -> u32 {
+    pool.capacity
+        .per_eni
+        .saturating_sub(eni.slots_used() + eni.ops.v4.unwrap_or(0).max(eni.ops.v6.unwrap_or(0)))
+}
+
+struct Growth<'a> {
+    pool: &'a Pool,
+    now: Mono,
+    random: u64,
+    /// Pods still to be provided for.
+    left: u32,
+    waiting: bool,
+    plan: &'a mut Plan,
+}
+
+impl Growth<'_> {
+    fn run(&mut self) {
+        if self.left == 0 || self.pool.blocked.as_ref().is_some_and(|blocked| blocked.until > self.now) {
+            return;
+        }
+        let probing = self.pool.vswitches.any_set_aside();
+        for eni in self.pool.enis.values() {
+            if self.left == 0 {
+                return;
+            }
+            self.assign(eni);
+            // While a vSwitch is set aside a single call at a time tests it.
+            if probing && !self.plan.actions.is_empty() {
+                return;
+            }
+        }
+        self.create();
+    }
+
+    /// Adds to an ENI with room.
+    fn assign(&mut self, eni: &PoolEni) {
+        let pool = self.pool;
+        let quiet = eni.ops.v4.is_none() && eni.ops.v6.is_none();
+        if !(eni.usable()
+            && quiet
+            && eni.full_until <= self.now
+            && pool.vswitches.open(&eni.vswitch, self.now))
+        {
+            return;
+        }
+        let per_slot = match eni.grain {
+            Grain::Address => 1,
+            Grain::Prefix => ADDRESSES_PER_PREFIX,
+        };
+        let slots = self.left.div_ceil(per_slot).min(room(pool, eni)).min(BATCH);
+        match pool.capacity.stack {
+            Stack::Ipv4 if slots > 0 => {
+                let count = match eni.grain {
+                    Grain::Address => AddressCount { v4: slots, ..AddressCount::default() },
+                    Grain::Prefix => AddressCount { prefixes: slots, ..AddressCount::default() },
+                };
+                self.push_assign(eni, count);
+                self.left = self.left.saturating_sub(slots * per_slot);
+            }
+            Stack::Ipv4 => {}
+            Stack::Dual => self.assign_pairs(eni),
+        }
+    }
+
+    /// Both families, so that they end level: one may be ahead after a short reply.
+    fn assign_pairs(&mut self, eni: &PoolEni) {
+        let (v4, v6) = (eni.v4.len(), eni.v6.len());
+        let level = v4.min(v6) + self.left.min(BATCH);
+        let level = level.min(self.pool.capacity.per_eni);
+        let (add4, add6) = (level.saturating_sub(v4).min(BATCH), level.saturating_sub(v6).min(BATCH));
+        if add4 > 0 {
+            self.push_assign(eni, AddressCount { v4: add4, ..AddressCount::default() });
+        }
+        if add6 > 0 {
+            self.push_assign(eni, AddressCount { v6: add6, ..AddressCount::default() });
+        }
+        let pairs = (v4 + add4).min(v6 + add6) - v4.min(v6);
+        self.left = self.left.saturating_sub(pairs);
+    }
+
+    fn push_assign(&mut self, eni: &PoolEni, count: AddressCount) {
+        self.plan.actions.push(PoolAction::Assign { eni: eni.id.clone(), count });
+    }
+
+    fn create(&mut self) {
+        let pool = self.pool;
+        let attaching = pool.enis.values().filter(|eni| matches!(eni.phase, Phase::Attaching { .. })).count();
+        let mut under_way = (attaching + pool.creating.len()) as u32;
+        let mut held = (pool.enis.len() + pool.creating.len()) as u32;
+        while self.left > 0 && held < pool.capacity.max_enis && under_way < pool.policy.parallel_enis {
+            let Some(vswitch) = pool.vswitches.pick(self.now, self.random.rotate_left(held)) else { return };
+            let (count, units) = self.create_count();
+            self.plan.actions.push(PoolAction::Create { vswitch: vswitch.clone(), count, units });
+            self.left = self.left.saturating_sub(units);
+            under_way += 1;
+            held += 1;
+            if pool.vswitches.any_set_aside() {
+                return;
+            }
+        }
+        // More ENIs would help but only so many may be under way: those that wait are covered later.
+        if self.left > 0 && self.waiting && held < pool.capacity.max_enis {
+            self.left = 0;
+        }
+    }
+
+    fn create_count(&self) -> (AddressCount, u32) {
+        let capacity = &self.pool.capacity;
+        match capacity.grain {
+            Grain::Address => {
+                let units = self.left.min(capacity.per_eni).min(CREATE_SECONDARY_MAX + 1);
+                let v6 = if capacity.stack == Stack::Dual { units } else { 0 };
+                (AddressCount { v4: units, v6, prefixes: 0 }, units)
+            }
+            Grain::Prefix => {
+                let prefixes = self.left.div_ceil(ADDRESSES_PER_PREFIX).min(capacity.per_eni).min(BATCH);
+                (AddressCount { v4: 1, v6: 0, prefixes }, prefixes * ADDRESSES_PER_PREFIX)
+            }
+        }
+    }
+}
+
+/// Gives back what is idle beyond the maximum for long enough, or what slow reclaim allows.
+fn shrink(pool: &Pool, now: Mono, idle: u32, min: u32, max: u32, plan: &mut Plan) {
+    let mut surplus = 0;
+    if let Some(since) = pool.over_max_since {
+        let due = since + pool.policy.surplus_hold;
+        if due <= now {
+            surplus = idle.saturating_sub(max);
+        } else {
+            wake(plan, due);
+        }
+    }
+    if let Some(reclaim) = &pool.policy.reclaim {
+        match pool.reclaim_at {
+            Some(at) if at <= now => surplus = surplus.max(reclaim.batch.min(idle.saturating_sub(min))),
+            Some(at) => wake(plan, at),
+            None => {}
+        }
+    }
+    // Whole ENIs first, the smallest first; then single addresses from the emptiest ENIs.
+    let mut vacant: Vec<&PoolEni> =
+        pool.enis.values().filter(|eni| eni.phase == Phase::InUse && eni.vacant()).collect();
+    vacant.sort_by_key(|eni| (eni.v4.len(), &eni.id));
+    let mut removed = Vec::new();
+    for eni in vacant {
+        let units = eni.idle_units(pool.capacity.stack);
+        if units > 0 && units <= surplus {
+            surplus -= units;
+            removed.push(&eni.id);
+            plan.actions.push(PoolAction::Remove { eni: eni.id.clone() });
+        }
+    }
+    let mut rest: Vec<&PoolEni> = pool
+        .enis
+        .values()
+        .filter(|eni| eni.phase == Phase::InUse && eni.ops.none() && !removed.contains(&&eni.id))
+        .collect();
+    rest.sort_by_key(|eni| (eni.v4.counts().assigned, &eni.id));
+    for eni in rest {
+        if surplus == 0 {
+            return;
+        }
+        let set = releasable(pool, eni, surplus);
+        let units = match eni.grain {
+            Grain::Address => set.v4.len() as u32,
+            Grain::Prefix => set.prefixes.len() as u32 * ADDRESSES_PER_PREFIX,
+        };
+        if units > 0 {
+            surplus = surplus.saturating_sub(units);
+            plan.actions.push(PoolAction::Unassign { eni: eni.id.clone(), set });
+        }
+    }
+}
+
+/// Idle addresses of an ENI that may leave: never its primary one, whole prefixes only, the longest
+/// idle first.
+fn releasable(pool: &Pool, eni: &PoolEni, surplus: u32) -> AddressSet {
+    let mut set = AddressSet::default();
+    match eni.grain {
+        Grain::Prefix => {
+            let idle = eni.prefixes.iter().filter(|(_, busy)| **busy == 0);
+            let most = (surplus / ADDRESSES_PER_PREFIX).min(BATCH) as usize;
+            set.prefixes = idle.map(|(prefix, _)| *prefix).take(most).collect();
+        }
+        Grain::Address => {
+            let most = surplus.min(BATCH) as usize;
+            set.v4 = eni.v4.idle().filter(|address| *address != eni.primary).take(most).collect();
+            if pool.capacity.stack == Stack::Dual {
+                set.v6 = eni.v6.idle().take(set.v4.len()).collect();
+                set.v4.truncate(set.v6.len());
+            }
+        }
+    }
+    set
+}

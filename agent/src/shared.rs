@@ -1,0 +1,206 @@
+//! What all parts of the agent share: ports, configuration, the pool under its lock, the store.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use terway_core::{
+    address::PodIps,
+    cause::Cause,
+    config::AgentConfig,
+    id::{ClientToken, ContainerId, PodKey, PodUid},
+    metadata::InstanceIdentity,
+    rpc::NetConf,
+    spawn,
+};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use crate::{
+    agent::{Ports, Settings},
+    calls::Pacing,
+    describe::Describer,
+    pods::PodCache,
+    pool::{Mono, Pool},
+    store::{Allocation, Cooling, Store, Ticket, Write},
+};
+
+/// Who asks for an address.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) pod: PodKey,
+    pub(crate) uid: PodUid,
+    pub(crate) container: ContainerId,
+    pub(crate) ifname: String,
+}
+
+/// An address that was given to a claim; the ticket tells when that is durable.
+pub(crate) struct Granted {
+    pub(crate) conf: NetConf,
+    pub(crate) ticket: Ticket,
+}
+
+/// A request that waits for an address.
+pub(crate) struct Waiter {
+    pub(crate) claim: Claim,
+    pub(crate) answer: oneshot::Sender<Result<Granted, Cause>>,
+}
+
+/// Everything that changes, under one lock that is never held across an await.
+pub(crate) struct State {
+    pub(crate) pool: Pool,
+    pub(crate) waiters: VecDeque<Waiter>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Settings,
+    pub(crate) identity: InstanceIdentity,
+    pub(crate) store: Store,
+    pub(crate) pods: PodCache,
+    pub(crate) pacing: Pacing,
+    pub(crate) describer: Describer,
+    /// Something changed: plan again.
+    pub(crate) kick: Notify,
+    /// The pool's picture of the cloud is in doubt: reconcile soon.
+    pub(crate) doubt: Notify,
+    /// Pods with a request under way.
+    pub(crate) processing: Mutex<BTreeSet<PodKey>>,
+    state: Mutex<State>,
+    started: Instant,
+    booted: Duration,
+    boot_id: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        ports: Ports,
+        settings: Settings,
+        identity: InstanceIdentity,
+        store: Store,
+        pool: Pool,
+        started: Instant,
+    ) -> Self {
+        let boot = ports.clock.boot();
+        let pacing = Pacing::new(&settings.config.rate_limit);
+        Self {
+            booted: boot.elapsed.saturating_sub(started.elapsed()),
+            boot_id: boot.boot_id,
+            ports,
+            settings,
+            identity,
+            store,
+            pods: PodCache::default(),
+            pacing,
+            describer: Describer::default(),
+            kick: Notify::new(),
+            doubt: Notify::new(),
+            processing: Mutex::default(),
+            state: Mutex::new(State { pool, waiters: VecDeque::new() }),
+            started,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &AgentConfig {
+        &self.settings.config
+    }
+
+    /// The state. A poisoned lock means that a panic left it half changed; there is no going on.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Time since the agent started.
+    pub(crate) fn now(&self) -> Mono {
+        self.started.elapsed()
+    }
+
+    /// The instant of a point in [`Mono`] time.
+    pub(crate) fn instant(&self, at: Mono) -> Instant {
+        self.started + at
+    }
+
+    /// A fresh idempotency token.
+    pub(crate) fn token(&self) -> ClientToken {
+        let (high, low) = (self.ports.entropy.next_u64(), self.ports.entropy.next_u64());
+        format!("{high:016x}{low:016x}").into()
+    }
+
+    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        spawn::spawn(&self.ports.spawner, name, task);
+    }
+
+    /// The durable form of a cooldown that ends at `until`.
+    pub(crate) fn cooling(&self, ips: PodIps, until: Mono) -> Cooling {
+        Cooling { ips, boot_id: self.boot_id, until_ms: (self.booted + until).as_millis() as u64 }
+    }
+
+    /// When a stored cooldown ends. Under another boot nothing is known of the time between, so the
+    /// whole rest starts over.
+    pub(crate) fn remaining(&self, cooling: &Cooling, now: Mono) -> Mono {
+        let rest = self.config().pool.cooldown;
+        if cooling.boot_id != self.boot_id {
+            return now + rest;
+        }
+        let until = Duration::from_millis(cooling.until_ms).saturating_sub(self.booted);
+        until.min(now + rest)
+    }
+
+    /// Gives an idle address to a claim, in memory and on its way to the disk.
+    pub(crate) fn grant(&self, state: &mut State, claim: &Claim) -> Option<Granted> {
+        let (eni, ips) = state.pool.take(self.now())?;
+        let allocation = Allocation {
+            container: Some(claim.container.clone()),
+            ifname: claim.ifname.clone(),
+            pod: claim.pod.clone(),
+            uid: claim.uid.clone(),
+            ips,
+            eni,
+        };
+        state.pool.bind(allocation.clone());
+        let conf = net_conf(&state.pool, &allocation)?;
+        let mut writes = vec![Write::DropCooling(ips.v4)];
+        if !terway_core::bug!(self.ports.probe, SkipStoreWrite) {
+            writes.push(Write::PutAllocation(allocation));
+        }
+        let ticket = self.store.submit(writes);
+        Some(Granted { conf, ticket })
+    }
+
+    /// Takes an address from whom it belongs to and lets it cool.
+    pub(crate) fn surrender(&self, state: &mut State, key: &str) -> Option<Ticket> {
+        let allocation = state.pool.unbind(key)?;
+        let now = self.now();
+        let mut rest = self.config().pool.cooldown;
+        if terway_core::bug!(self.ports.probe, NoCooling) {
+            rest = Duration::ZERO;
+        }
+        let until = now + rest;
+        let mut writes = vec![Write::DropAllocation(key.to_owned())];
+        if state.pool.cool(&allocation.eni, allocation.ips, until, now) {
+            writes.push(Write::PutCooling(self.cooling(allocation.ips, until)));
+        }
+        let ticket = self.store.submit(writes);
+        self.kick.notify_one();
+        Some(ticket)
+    }
+}
+
+/// What the plugin needs to build the interface of an allocation. Nothing when its ENI is gone.
+pub(crate) fn net_conf(pool: &Pool, allocation: &Allocation) -> Option<NetConf> {
+    let eni = pool.enis.get(&allocation.eni)?;
+    let (cidr, gateway) = eni.net?;
+    Some(NetConf {
+        ips: allocation.ips,
+        cidr,
+        gateway,
+        eni: eni.id.clone(),
+        mac: eni.mac,
+        ifname: allocation.ifname.clone(),
+        default_route: true,
+    })
+}
