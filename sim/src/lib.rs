@@ -1,1 +1,2 @@
 //! terway-sim
+pub mod apiserver;
