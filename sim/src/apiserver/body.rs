@@ -85,7 +85,6 @@ impl WatchBody {
         let now = Instant::now();
         let mut guard = self.server.lock();
         let state = &mut *guard;
-        let due = state.bookmark_due(self.id);
         let Some(watch) = state.watches.get_mut(self.id) else { return Next::Over };
         if watch.end == Some(End::Reset) {
             state.watches.close(self.id);
@@ -96,7 +95,8 @@ impl WatchBody {
         let ends = watch.end.is_none() && self.deadline <= now;
         let marks = watch.end.is_none() && self.next_bookmark.is_some_and(|at| at <= now);
         if watch.bookmarks && (ends || marks) {
-            watch.push(due, bookmark(watch.resource, state.revision, false));
+            let lag = state.faults.watch_lag + state.clients[watch.client].faults.watch_lag;
+            watch.push(now + lag, bookmark(watch.resource, state.revision, false));
         }
         if marks {
             self.next_bookmark = self.bookmark_period.map(|period| now + period);

@@ -65,7 +65,7 @@ impl Object {
         let node = value.pointer("/spec/nodeName").and_then(Value::as_str).filter(|node| !node.is_empty());
         let node = node.map(Arc::from);
         let phase = Arc::from(value.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default());
-        let json = Bytes::from(value.to_string());
+        let json = Bytes::from(serde_json::to_vec(value).expect("a tree has no unwritable part"));
         Ok(Self { key, uid, revision, node, phase, deleting, json, labels })
     }
 

@@ -148,15 +148,6 @@ impl State {
         }
     }
 
-    /// When a bookmark made now is due. It draws no latency: it is put
-    /// behind the events that it vouches for anyway.
-    pub(super) fn bookmark_due(&mut self, id: u64) -> Instant {
-        let now = Instant::now();
-        let Some(watch) = self.watches.get_mut(id) else { return now };
-        let own = &self.clients[watch.client].faults;
-        now + self.faults.watch_lag + own.watch_lag
-    }
-
     /// Half of a request's round trip.
     pub(super) fn request_latency(&mut self, client: usize) -> Duration {
         let client = &mut self.clients[client];

@@ -119,7 +119,7 @@ impl State {
             return Err(ApiError::bad_request("the name of the object does not match the request"));
         }
         let old = before.value();
-        self.update(resource, &before, old, value, part)
+        self.update(resource, &before, &old, value, part)
     }
 
     /// Patches the part of an object.
@@ -136,7 +136,7 @@ impl State {
         let old = before.value();
         let mut value = old.clone();
         patch::apply(dialect, &mut value, patch)?;
-        self.update(resource, &before, old, value, part)
+        self.update(resource, &before, &old, value, part)
     }
 
     /// Stores `value` over `before`, whose tree is `old`.
@@ -144,7 +144,7 @@ impl State {
         &mut self,
         resource: Resource,
         before: &Arc<Object>,
-        mut old: Value,
+        old: &Value,
         mut value: Value,
         part: Part,
     ) -> Result<Arc<Object>, ApiError> {
@@ -165,10 +165,10 @@ impl State {
             ));
         }
         match part {
-            Part::Main => value["status"] = old["status"].take(),
+            Part::Main => value["status"] = old.get("status").cloned().unwrap_or_default(),
             Part::Status => {
                 let status = value["status"].take();
-                value = old.clone();
+                value.clone_from(old);
                 value["status"] = status;
             }
             Part::Whole => {}
@@ -190,7 +190,7 @@ impl State {
             return self.remove(resource, before);
         }
         // A write that changes nothing is no event, as on the real server.
-        if value.to_string().as_bytes() == &*before.json {
+        if value == *old {
             return Ok(Arc::clone(before));
         }
         let revision = self.next_revision();
