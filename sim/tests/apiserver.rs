@@ -567,8 +567,8 @@ async fn a_seed_replays() {
 
 #[tokio::test(start_paused = true)]
 async fn one_client_more_does_not_shift_the_draws_of_another() {
-    let alone = async |busy: bool| {
-        let api = server();
+    let alone = async |seed: u64, busy: bool| {
+        let api = server_with(seed, ApiModel::default());
         api.set_faults(Target::All, Faults { conflict: 0.5, ..Faults::default() });
         api.create_pod(&pod("p", "a")).expect("created");
         if busy {
@@ -587,7 +587,9 @@ async fn one_client_more_does_not_shift_the_draws_of_another() {
         }
         outcomes
     };
-    assert_eq!(alone(false).await, alone(true).await);
+    let quiet = alone(1, false).await;
+    assert_eq!(quiet, alone(1, true).await);
+    assert_ne!(quiet, alone(2, false).await);
 }
 
 /// Resident bytes of this process; zero where /proc is absent.

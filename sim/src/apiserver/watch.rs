@@ -52,36 +52,25 @@ pub(super) struct Watch {
     pub(super) client: usize,
     pub(super) selector: Selector,
     pub(super) bookmarks: bool,
+    /// Lines and when they are due; one that is due before its predecessor
+    /// waits for it.
     pub(super) queue: VecDeque<(Instant, Bytes)>,
     pub(super) end: Option<End>,
     pub(super) waker: Option<Waker>,
-    /// When the latest of the queue is due; none may overtake it.
-    last_due: Instant,
 }
 
 impl Watch {
     pub(super) fn new(resource: Resource, client: usize, selector: Selector, bookmarks: bool) -> Self {
-        let last_due = Instant::now();
-        Self {
-            resource,
-            client,
-            selector,
-            bookmarks,
-            queue: VecDeque::new(),
-            end: None,
-            waker: None,
-            last_due,
-        }
+        Self { resource, client, selector, bookmarks, queue: VecDeque::new(), end: None, waker: None }
     }
 
-    /// Queues a line that is due at `due`, or when its predecessor is.
+    /// Queues a line that is due at `due`.
     pub(super) fn push(&mut self, due: Instant, line: Bytes) {
-        self.last_due = self.last_due.max(due);
         // A body that already waits for an earlier line looks again by itself.
         if self.queue.is_empty() {
             self.wake();
         }
-        self.queue.push_back((self.last_due, line));
+        self.queue.push_back((due, line));
     }
 
     /// Ends the watch and drops what was not delivered.
