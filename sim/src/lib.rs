@@ -1,3 +1,5 @@
 //! Deterministic simulator of thousand-node clusters that run the shipping agent.
 
+pub mod apiserver;
+pub mod cloud;
 pub mod root;
