@@ -1,3 +1,4 @@
 //! Deterministic simulator of thousand-node clusters that run the shipping agent.
 
+pub mod cloud;
 pub mod root;
