@@ -1,0 +1,148 @@
+//! The fake cloud: one account and region, behind the ports that the shipping agent calls.
+//!
+//! It is a fake, not a mock: it keeps vSwitches, instances and ENIs with the documented states, codes
+//! and quotas, takes the time that the real one takes, reads as stale, and is told to misbehave.
+//!
+//! A map, in reading order:
+//!
+//! - [`CloudModel`]: every latency, limit and rate, with its source.
+//! - `call`: one call from its caller to the servers and back; `client` names the calls.
+//! - `world`: what exists, with its indexes; `vswitch` (addresses), `bucket` (throttling), `token`
+//!   (idempotency) are parts of it.
+//! - `apply` (ENIs), `assign` (addresses), `read` (describe): what each call checks and does.
+//! - `lifecycle`: transitions that take time. `metadata`: what the host tells the instance.
+//! - `fault` ([`FaultWindow`]) and `fate`: faults, and what they do to a call. `operator`: building the
+//!   cloud, and what people do at the console.
+//! - [`CloudObserver`] is told of each change; `truth` answers oracles.
+//!
+//! # Determinism
+//!
+//! Every client draws from the stream `("cloud", instance)`, one draw per call, and what a call needs
+//! comes from a stream made of that draw. Calls of one instance therefore never change the latencies,
+//! faults or transitions of another's; they do compete for addresses, quotas and buckets.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use rand_chacha::ChaCha8Rng;
+use terway_core::{cloud::Cloud, id::InstanceId, metadata::Metadata};
+use tokio::{sync::Notify, time::Instant};
+
+mod apply;
+mod assign;
+mod bucket;
+mod call;
+mod client;
+mod draws;
+mod fate;
+mod fault;
+pub mod instance_types;
+mod lifecycle;
+mod metadata;
+mod model;
+mod observer;
+mod operator;
+mod read;
+mod token;
+mod truth;
+mod vswitch;
+mod world;
+
+use self::{
+    client::Client,
+    metadata::InstanceMetadata,
+    world::{Effect, World},
+};
+pub use self::{
+    fate::FaultId,
+    fault::{FaultKind, FaultWindow},
+    metadata::MetadataFault,
+    model::{BucketModel, CloudModel, Span},
+    observer::{CloudObserver, EniEvent, NoObserver, Removal, RequestSummary},
+    operator::SetupError,
+    truth::{CallCounts, Counters},
+    world::InstanceState,
+};
+
+/// A stream of draws that several handles share.
+type Stream = Arc<Mutex<ChaCha8Rng>>;
+
+/// The account. Everything is behind it; handles are cheap.
+pub struct FakeCloud {
+    seed: u64,
+    world: Mutex<World>,
+    observer: Mutex<Arc<dyn CloudObserver>>,
+    streams: Mutex<BTreeMap<(&'static str, String), Stream>>,
+    /// Wakes transitions that a fault held.
+    healed: Notify,
+}
+
+impl FakeCloud {
+    /// An empty account. Call it inside the runtime whose clock it shall follow.
+    pub fn new(model: CloudModel, seed: u64) -> Arc<Self> {
+        Arc::new(Self {
+            seed,
+            world: Mutex::new(World::new(model, seed, Instant::now())),
+            observer: Mutex::new(Arc::new(NoObserver)),
+            streams: Mutex::new(BTreeMap::new()),
+            healed: Notify::new(),
+        })
+    }
+
+    /// Says who is told of changes, instead of who was.
+    pub fn set_observer(&self, observer: Arc<dyn CloudObserver>) {
+        *self.observer.lock().expect("observers are not called under this lock") = observer;
+    }
+
+    /// The API as called with the credentials of an instance.
+    pub fn client(self: &Arc<Self>, instance: impl Into<InstanceId>) -> Arc<dyn Cloud> {
+        let instance = instance.into();
+        let stream = self.stream("cloud", instance.as_str());
+        Arc::new(Client { cloud: Arc::clone(self), caller: Some(instance), stream })
+    }
+
+    /// The API as called by something that is not an instance; `name` names its stream of draws.
+    pub fn operator_client(self: &Arc<Self>, name: &str) -> Arc<dyn Cloud> {
+        let stream = self.stream("cloud-operator", name);
+        Arc::new(Client { cloud: Arc::clone(self), caller: None, stream })
+    }
+
+    /// The metadata service of an instance.
+    pub fn metadata(self: &Arc<Self>, instance: impl Into<InstanceId>) -> Arc<dyn Metadata> {
+        let instance = instance.into();
+        let stream = self.stream("metadata", instance.as_str());
+        Arc::new(InstanceMetadata { cloud: Arc::clone(self), instance, stream })
+    }
+
+    fn stream(&self, purpose: &'static str, object: &str) -> Stream {
+        let mut streams = self.streams.lock().expect("drawing does not panic");
+        let new = || Arc::new(Mutex::new(draws::stream(self.seed, purpose, object)));
+        Arc::clone(streams.entry((purpose, object.to_owned())).or_insert_with(new))
+    }
+
+    fn observer(&self) -> Arc<dyn CloudObserver> {
+        Arc::clone(&self.observer.lock().expect("observers are not called under this lock"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().expect("an earlier panic has ended the run")
+    }
+
+    /// Changes the world at one instant, then tells the observer and starts timers without the lock.
+    fn with<T>(self: &Arc<Self>, change: impl FnOnce(&mut World, Instant) -> T) -> T {
+        let (result, effects) = {
+            let mut world = self.lock();
+            let result = change(&mut world, Instant::now());
+            (result, std::mem::take(&mut world.effects))
+        };
+        for effect in effects {
+            match effect {
+                Effect::Tell(news) => news.tell(&*self.observer()),
+                Effect::Start(timer) => crate::root::spawn(Arc::clone(self).run(timer)),
+            }
+        }
+        result
+    }
+}

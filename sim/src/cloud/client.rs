@@ -1,0 +1,159 @@
+//! The port [`Cloud`] over the wire: each method is one call, and what it asks for in short.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use rand_chacha::ChaCha8Rng;
+use terway_core::{
+    address::{ADDRESSES_PER_PREFIX, AddressCount, AddressSet},
+    cloud::{Action, Assign, Cloud, CloudError, CreateEni, Eni, EniFilter, EniPage, VSwitch},
+    id::{EniId, InstanceId, InstanceType, VSwitchId},
+    limits::InstanceLimits,
+};
+
+use super::{FakeCloud, observer::RequestSummary};
+
+/// A client of one instance, or of an operator.
+pub(super) struct Client {
+    pub(super) cloud: Arc<FakeCloud>,
+    pub(super) caller: Option<InstanceId>,
+    /// Shared by all clients of the caller, so that an agent's restart does not repeat its luck.
+    pub(super) stream: Arc<Mutex<ChaCha8Rng>>,
+}
+
+fn about(eni: &EniId) -> RequestSummary {
+    RequestSummary { eni: Some(eni.clone()), ..RequestSummary::default() }
+}
+
+fn addresses(count: AddressCount) -> u32 {
+    count.v4 + count.v6 + count.prefixes * ADDRESSES_PER_PREFIX
+}
+
+impl Client {
+    async fn assign(&self, action: Action, request: &Assign) -> Result<AddressSet, CloudError> {
+        let summary = RequestSummary {
+            token: Some(request.token.clone()),
+            addresses_asked: addresses(request.count),
+            ..about(&request.eni)
+        };
+        let request = request.clone();
+        self.cloud
+            .call(self.caller.as_ref(), &self.stream, action, &summary, move |world, call| {
+                world.assign(call, &request)
+            })
+            .await
+    }
+
+    async fn unassign(&self, action: Action, eni: &EniId, set: &AddressSet) -> Result<(), CloudError> {
+        let (id, set) = (eni.clone(), set.clone());
+        self.cloud
+            .call(self.caller.as_ref(), &self.stream, action, &about(eni), move |world, call| {
+                world.unassign(call, &id, &set)
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Cloud for Client {
+    async fn create_eni(&self, request: &CreateEni) -> Result<Eni, CloudError> {
+        let summary = RequestSummary {
+            eni: None,
+            vswitch: Some(request.vswitch.clone()),
+            token: Some(request.token.clone()),
+            addresses_asked: addresses(request.count),
+        };
+        let request = request.clone();
+        let action = Action::CreateNetworkInterface;
+        self.cloud
+            .call(self.caller.as_ref(), &self.stream, action, &summary, move |world, call| {
+                world.create(call, &request)
+            })
+            .await
+    }
+
+    async fn attach_eni(&self, eni: &EniId, instance: &InstanceId) -> Result<(), CloudError> {
+        let (id, instance, action) = (eni.clone(), instance.clone(), Action::AttachNetworkInterface);
+        self.cloud
+            .call(self.caller.as_ref(), &self.stream, action, &about(eni), move |world, call| {
+                world.attach(call, &id, &instance)
+            })
+            .await
+    }
+
+    async fn detach_eni(&self, eni: &EniId, instance: &InstanceId) -> Result<(), CloudError> {
+        let (id, instance, action) = (eni.clone(), instance.clone(), Action::DetachNetworkInterface);
+        self.cloud
+            .call(self.caller.as_ref(), &self.stream, action, &about(eni), move |world, call| {
+                world.detach(call, &id, &instance)
+            })
+            .await
+    }
+
+    async fn delete_eni(&self, eni: &EniId) -> Result<(), CloudError> {
+        let (id, action) = (eni.clone(), Action::DeleteNetworkInterface);
+        self.cloud
+            .call(self.caller.as_ref(), &self.stream, action, &about(eni), move |world, call| {
+                world.delete(call, &id)
+            })
+            .await
+    }
+
+    async fn describe_enis(&self, filter: &EniFilter, next: Option<String>) -> Result<EniPage, CloudError> {
+        let (filter, action) = (filter.clone(), Action::DescribeNetworkInterfaces);
+        self.cloud
+            .call(
+                self.caller.as_ref(),
+                &self.stream,
+                action,
+                &RequestSummary::default(),
+                move |world, call| world.describe_enis(call, &filter, next.as_deref()),
+            )
+            .await
+    }
+
+    async fn assign_ipv4(&self, request: &Assign) -> Result<AddressSet, CloudError> {
+        self.assign(Action::AssignPrivateIpAddresses, request).await
+    }
+
+    async fn assign_ipv6(&self, request: &Assign) -> Result<AddressSet, CloudError> {
+        self.assign(Action::AssignIpv6Addresses, request).await
+    }
+
+    async fn unassign_ipv4(&self, eni: &EniId, set: &AddressSet) -> Result<(), CloudError> {
+        self.unassign(Action::UnassignPrivateIpAddresses, eni, set).await
+    }
+
+    async fn unassign_ipv6(&self, eni: &EniId, set: &AddressSet) -> Result<(), CloudError> {
+        self.unassign(Action::UnassignIpv6Addresses, eni, set).await
+    }
+
+    async fn describe_instance_type(
+        &self,
+        instance_type: &InstanceType,
+    ) -> Result<InstanceLimits, CloudError> {
+        let (name, action) = (instance_type.clone(), Action::DescribeInstanceTypes);
+        self.cloud
+            .call(
+                self.caller.as_ref(),
+                &self.stream,
+                action,
+                &RequestSummary::default(),
+                move |world, call| world.describe_type(call, &name),
+            )
+            .await
+    }
+
+    async fn describe_vswitches(&self, ids: &[VSwitchId]) -> Result<Vec<VSwitch>, CloudError> {
+        let (ids, action) = (ids.to_vec(), Action::DescribeVSwitches);
+        self.cloud
+            .call(
+                self.caller.as_ref(),
+                &self.stream,
+                action,
+                &RequestSummary::default(),
+                move |world, call| Ok(world.describe_vswitches(call, &ids)),
+            )
+            .await
+    }
+}
