@@ -173,9 +173,12 @@ fn note_reclaim(shared: &Shared, state: &mut State, now: Mono) {
 /// Watches the host's interfaces: an ENI that vanishes must not serve another pod.
 pub(crate) async fn watch_nics(shared: Arc<Shared>) {
     loop {
-        shared.ports.host.nics_changed().await;
-        let Ok(nics) = shared.ports.host.nics().await else { continue };
-        shared.note_nics(&nics);
+        let changed = shared.ports.host.nics_changed();
+        // What changed while the agent was down shows in the first look.
+        if let Ok(nics) = shared.ports.host.nics().await {
+            shared.note_nics(&nics);
+        }
+        changed.await;
     }
 }
 

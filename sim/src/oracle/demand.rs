@@ -1,0 +1,85 @@
+//! I6: what an agent asks of the cloud, beside what its pods need.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use terway_chaos::{InvariantId, Violation};
+use terway_core::{
+    cloud::Action,
+    id::{ClientToken, InstanceId, NodeName},
+};
+
+use super::Oracle;
+
+/// Requests of one instance that are not answered yet.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    asked: BTreeMap<ClientToken, u32>,
+}
+
+/// What a node may ask for at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// Pods on the node that have no address.
+    pub pending: u32,
+    /// Idle addresses that the configuration wants ready.
+    pub floor: u32,
+    /// Addresses come in lots of this size: 1, or 16 for prefixes.
+    pub lot: u32,
+    /// Families: a pod in dual stack needs two addresses.
+    pub families: u32,
+}
+
+impl Allowance {
+    /// Most addresses that may be on order at once. Each order in prefix grain also brings a primary
+    /// address, and its last lot may be part empty.
+    fn most(self) -> u32 {
+        let pods = (self.pending + self.floor).next_multiple_of(self.lot);
+        let slack = if self.lot > 1 { self.lot + 1 } else { 0 };
+        pods * self.families + slack
+    }
+}
+
+impl Oracle {
+    /// An agent asks for addresses. A token that is under way already asks for nothing new.
+    pub fn asks(
+        &self,
+        at: Duration,
+        node: &NodeName,
+        instance: &InstanceId,
+        action: Action,
+        token: Option<&ClientToken>,
+        addresses: u32,
+        allowance: Allowance,
+    ) {
+        if addresses == 0 {
+            return;
+        }
+        let Some(token) = token else { return };
+        let mut inner = self.inner();
+        let demand = inner.demand.entry(instance.clone()).or_default();
+        if demand.asked.insert(token.clone(), addresses).is_some() {
+            return;
+        }
+        let on_order: u32 = demand.asked.values().sum();
+        if on_order > allowance.most() {
+            let detail = format!(
+                "{action} asks for {addresses}, which makes {on_order} addresses on order for {} pods without \
+                 address and a floor of {}",
+                allowance.pending, allowance.floor
+            );
+            inner.add(Violation::new(InvariantId::I6, at, Some(node.as_str()), detail));
+        }
+    }
+
+    /// An order was answered for good.
+    pub fn answered(&self, instance: &InstanceId, token: Option<&ClientToken>) {
+        if let (Some(demand), Some(token)) = (self.inner().demand.get_mut(instance), token) {
+            demand.asked.remove(token);
+        }
+    }
+
+    /// The agent starts anew: what it had on order is asked for again with the same tokens.
+    pub fn reordered(&self, instance: &InstanceId) {
+        self.inner().demand.remove(instance);
+    }
+}

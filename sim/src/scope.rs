@@ -1,0 +1,165 @@
+//! Scopes: everything that one incarnation of an agent (or of a machine's kubelet) runs. Ending the
+//! scope ends all of its tasks at their next await, at once and without a word, as `SIGKILL` does.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use terway_core::spawn::{Spawner, Task};
+use tokio::{sync::Notify, task::AbortHandle};
+
+/// A scope of tasks.
+pub struct Scope {
+    dead: AtomicBool,
+    paused: AtomicBool,
+    polls: AtomicU64,
+    die_at_poll: AtomicU64,
+    tasks: Mutex<Vec<AbortHandle>>,
+    died: Notify,
+    resumed: Notify,
+    /// Draws the time that blocking work takes.
+    blocking: Mutex<Box<dyn FnMut() -> Duration + Send>>,
+}
+
+impl Scope {
+    /// A living scope; `blocking` draws how long blocking work takes.
+    pub fn new(blocking: impl FnMut() -> Duration + Send + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            dead: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            polls: AtomicU64::new(0),
+            die_at_poll: AtomicU64::new(u64::MAX),
+            tasks: Mutex::default(),
+            died: Notify::new(),
+            resumed: Notify::new(),
+            blocking: Mutex::new(Box::new(blocking)),
+        })
+    }
+
+    /// Ends the scope: no task of it is polled again.
+    pub fn kill(&self) {
+        if !self.dead.swap(true, Relaxed) {
+            for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+                task.abort();
+            }
+            self.died.notify_waiters();
+            self.died.notify_one();
+        }
+    }
+
+    /// Ends the scope after so many more polls: at a random await.
+    pub fn kill_after(&self, polls: u64) {
+        self.die_at_poll.store(self.polls.load(Relaxed) + polls.max(1), Relaxed);
+    }
+
+    /// Stops or resumes polling.
+    pub fn pause(&self, paused: bool) {
+        self.paused.store(paused, Relaxed);
+        if !paused {
+            self.resumed.notify_waiters();
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn is_dead(&self) -> bool {
+        self.dead.load(Relaxed)
+    }
+
+    /// Resolves when it has ended.
+    pub async fn died(&self) {
+        while !self.is_dead() {
+            self.died.notified().await;
+        }
+    }
+
+    /// Polls of its tasks so far.
+    pub fn polls(&self) -> u64 {
+        self.polls.load(Relaxed)
+    }
+
+    /// Starts a task in the scope; nothing happens when it has ended.
+    pub fn run(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        self.start(Box::pin(task));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place where tasks of a scope start")]
+    fn start(self: &Arc<Self>, task: Task) {
+        if self.is_dead() {
+            return;
+        }
+        let scoped = Scoped { scope: self.clone(), task: Some(task), resume: None };
+        let handle = tokio::spawn(scoped).abort_handle();
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Finished tasks are forgotten now and then, so that a long life does not gather handles.
+        if tasks.len() >= 32 && tasks.len().is_power_of_two() {
+            tasks.retain(|task| !task.is_finished());
+        }
+        tasks.push(handle);
+    }
+}
+
+impl Spawner for Arc<Scope> {
+    fn spawn(&self, _name: &'static str, task: Task) {
+        self.start(task);
+    }
+
+    fn block(&self, _name: &'static str, work: Box<dyn FnOnce() + Send + 'static>) -> Task {
+        let delay = (self.blocking.lock().unwrap_or_else(PoisonError::into_inner))();
+        let scope = self.clone();
+        Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            if !scope.is_dead() {
+                work();
+            }
+            // The disk may have ended the scope in the middle of the work: nobody learns the result.
+            if scope.is_dead() {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}
+
+struct Scoped {
+    scope: Arc<Scope>,
+    task: Option<Task>,
+    resume: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Future for Scoped {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let polls = self.scope.polls.fetch_add(1, Relaxed) + 1;
+        if polls >= self.scope.die_at_poll.load(Relaxed) {
+            self.scope.kill();
+        }
+        if self.scope.is_dead() {
+            self.task = None;
+            return Poll::Ready(());
+        }
+        while self.scope.paused.load(Relaxed) {
+            let scope = self.scope.clone();
+            let resume = self
+                .resume
+                .get_or_insert_with(|| Box::pin(async move { scope.resumed.notified().await }));
+            if resume.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.resume = None;
+        }
+        let Some(task) = &mut self.task else { return Poll::Ready(()) };
+        let ready = task.as_mut().poll(context);
+        if ready.is_ready() || self.scope.is_dead() {
+            self.task = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
