@@ -1,1 +1,4 @@
 //! terway-sim
+
+pub mod figures;
+pub mod report;
