@@ -523,6 +523,23 @@ async fn a_throttled_call_takes_nothing_and_is_answered_quickly() {
     assert_eq!(delete().await, "InvalidEniId.NotFound");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_that_one_bucket_refuses_takes_nothing_from_the_other() {
+    let account_bucket = Some(BucketModel { capacity: 1, refill_per_second: 0.1 });
+    let action_buckets =
+        [(Action::DeleteNetworkInterface, BucketModel { capacity: 2, refill_per_second: 0.0 })].into();
+    let rig = rig_with(CloudModel { account_bucket, action_buckets, ..fresh() });
+    let delete = async || code(rig.node.delete_eni(&"eni-none".into()).await);
+    assert_eq!(delete().await, "InvalidEniId.NotFound");
+    for _ in 0..5 {
+        assert!(delete().await.starts_with("Throttling"));
+    }
+    sleep(secs(10)).await;
+    assert_eq!(delete().await, "InvalidEniId.NotFound", "the action had one left");
+    sleep(secs(10)).await;
+    assert!(delete().await.starts_with("Throttling"), "and has none now");
+}
+
 // === Reads ===
 
 #[tokio::test(start_paused = true)]
@@ -714,6 +731,26 @@ async fn a_stuck_transition_ends_when_asked_again_or_after_the_window() {
     rig.cloud.heal();
     sleep(secs(1)).await;
     assert_eq!((rig.status(&first.id), rig.status(&second.id)), (Some(EniStatus::InUse), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transition_that_was_freed_does_not_end_a_later_one() {
+    let rig = rig();
+    let eni = rig.attached("t", v4(1)).await;
+    let window = FaultWindow::new(FaultKind::StuckState, secs(300)).on(Action::DetachNetworkInterface);
+    rig.cloud.add_window(window);
+    rig.node.detach_eni(&eni.id, &rig.id).await.expect("begun, and stuck");
+    sleep(secs(7)).await;
+    rig.node.detach_eni(&eni.id, &rig.id).await.expect("again");
+    sleep(secs(7)).await;
+    rig.node.attach_eni(&eni.id, &rig.id).await.expect("attached again");
+    sleep(secs(7)).await;
+    rig.node.detach_eni(&eni.id, &rig.id).await.expect("begun");
+    rig.cloud.heal();
+    sleep(secs(1)).await;
+    assert_eq!(rig.status(&eni.id), Some(EniStatus::Detaching), "it takes its own two seconds");
+    sleep(secs(6)).await;
+    assert_eq!(rig.status(&eni.id), Some(EniStatus::Available));
 }
 
 #[tokio::test(start_paused = true)]
