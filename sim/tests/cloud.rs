@@ -807,6 +807,23 @@ async fn without_delete_on_release_enis_outlive_their_instance() {
     assert!(rig.cloud.eni(&eni.id).is_some_and(|eni| eni.instance.is_none()));
 }
 
+// === Scenario files ===
+
+#[test]
+fn model_and_faults_are_read_from_text() {
+    let text = "create = { min_ms = 10, max_ms = 20 }\n\
+                [action_buckets.DeleteNetworkInterface]\ncapacity = 5\nrefill_per_second = 2.5\n";
+    let model: CloudModel = toml::from_str(text).expect("a model");
+    assert_eq!(model.create, Span::new(10, 20));
+    assert_eq!(model.action_buckets[&Action::DeleteNetworkInterface].capacity, 5);
+    assert_eq!(model.assign, CloudModel::default().assign);
+    assert!(toml::from_str::<CloudModel>("craete = { min_ms = 10, max_ms = 20 }").is_err());
+    let window =
+        FaultWindow::new(FaultKind::StaleRead { lag_ms: 5000 }, secs(9)).of("i-1").with_probability(0.5);
+    let text = toml::to_string(&window).expect("plain data");
+    assert_eq!(toml::from_str::<FaultWindow>(&text).expect("as written"), window, "{text}");
+}
+
 // === Instance types ===
 
 #[tokio::test(start_paused = true)]
