@@ -123,14 +123,20 @@ impl PodTask {
         let mut forced = false;
         let mut running = None;
         while !self.over(end) {
+            let boots = self.node.boots.load(Relaxed);
             let Some(made) = self.bring_up(end).await else { break };
             running = Some(made);
+            let rebooted = self.node.boots.load(Relaxed) != boots;
             let node = self.node.clone();
             tokio::select! {
                 biased;
-                () = node.rebooted.notified() => {
+                () = async { if !rebooted { node.rebooted.notified().await } } => {
                     // The machine restarted: this sandbox is gone without a DEL, the pod is not.
-                    running = None;
+                    if let Some(Running { container }) = running.take() {
+                        self.world.oracle.down(self.world.trace.now(), &container);
+                        self.node.host.remove_endpoint(&container);
+                        self.world.sandbox_ended();
+                    }
                     self.world.pod_pending(&self.node, &self.name());
                     sleep(self.node.between(Duration::from_secs(5), Duration::from_secs(20))).await;
                     continue;
@@ -153,18 +159,14 @@ impl PodTask {
     }
 
     fn over(&self, end: Instant) -> bool {
-        Instant::now() >= end && !self.world.drains() || self.world.ending()
+        Instant::now() >= end && !self.world.drains()
     }
 
     /// The end of the pod's life. While the run settles nothing goes away by itself.
     async fn until_end(&self, end: Instant) {
-        loop {
-            tokio::time::sleep_until(end.max(Instant::now())).await;
-            if !self.world.drains() {
-                return;
-            }
-            self.world.ended().await;
-            return;
+        tokio::time::sleep_until(end).await;
+        if self.world.drains() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -174,16 +176,18 @@ impl PodTask {
         while !self.over(end) {
             let number = self.node.sandboxes.fetch_add(1, Relaxed) + 1;
             let container: ContainerId = format!("{}-{number}", self.node.instance).into();
+            let begun = Instant::now();
             match self.add(&container).await {
                 Ok(reply) => {
                     self.configured(&container, &reply).await;
                     return Some(Running { container });
                 }
                 Err(failed) => {
-                    self.world.add_failed(&self.node, &self.run.key, failed.name(), match &failed {
+                    let error = match &failed {
                         Failed::Rpc(error) => Some(error),
                         _ => None,
-                    });
+                    };
+                    self.world.add_failed(&self.node, &self.run.key, failed.name(), error, begun.elapsed());
                     self.delete_later(container);
                 }
             }
@@ -275,6 +279,7 @@ impl PodTask {
         if let Some(Running { container }) = running {
             self.world.oracle.down(self.world.trace.now(), &container);
             self.node.host.remove_endpoint(&container);
+            self.world.sandbox_ended();
             self.delete_later(container);
             sleep(self.node.between(Duration::from_millis(5), Duration::from_millis(50))).await;
         }

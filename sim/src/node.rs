@@ -26,7 +26,7 @@ use crate::{
     disk::{CrashFaults, SimDisk},
     host::SimHost,
     ports::{Points, SimClock, SimEntropy, SimProbe},
-    scope::Scope,
+    scope::{Scope, ScopeSpawner},
     world::World,
 };
 
@@ -102,9 +102,71 @@ pub struct SimNode {
     pub rng: Mutex<ChaCha8Rng>,
     /// The machine is gone for good.
     pub gone: AtomicBool,
+    /// Commits take this many times as long as usual.
+    pub fsync_factor: Arc<AtomicU64>,
+    /// Times the machine rebooted.
+    pub boots: AtomicU64,
+    /// The life of the agent under way, serving or not.
+    scope: Mutex<Option<Arc<Scope>>>,
 }
 
 impl SimNode {
+    /// A machine that has just been switched on.
+    #[expect(clippy::too_many_arguments, reason = "its parts; all are made by the world in one place")]
+    pub fn new(
+        name: NodeName,
+        instance: InstanceId,
+        limits: InstanceLimits,
+        room: u32,
+        host: Arc<SimHost>,
+        disk: Arc<SimDisk>,
+        clock: Arc<SimClock>,
+        rng: ChaCha8Rng,
+    ) -> Self {
+        Self {
+            name,
+            instance,
+            limits,
+            room,
+            host,
+            disk,
+            clock,
+            points: Arc::default(),
+            // The kubelet does no blocking work of its own.
+            machine: Scope::new(|| Duration::ZERO),
+            runtime: Mutex::default(),
+            crash_faults: Mutex::default(),
+            rebooted: Notify::new(),
+            restart_sandbox: Notify::new(),
+            force_delete: Notify::new(),
+            agent: Mutex::default(),
+            incarnation: AtomicU64::new(0),
+            serving: Notify::new(),
+            sandboxes: AtomicU64::new(0),
+            pending: Mutex::default(),
+            pods: AtomicU64::new(0),
+            dels: AtomicU64::new(0),
+            calls: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            polls: AtomicU64::new(0),
+            rng: Mutex::new(rng),
+            gone: AtomicBool::new(false),
+            fsync_factor: Arc::new(AtomicU64::new(1)),
+            boots: AtomicU64::new(0),
+            scope: Mutex::default(),
+        }
+    }
+
+    /// The life of the agent under way, serving or not.
+    pub fn scope(&self) -> Option<Arc<Scope>> {
+        self.scope.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Polls of all agents of this machine so far.
+    pub fn all_polls(&self) -> u64 {
+        self.polls.load(Relaxed) + self.scope().map_or(0, |scope| scope.polls())
+    }
+
     /// The serving agent and its scope.
     pub fn agent(&self) -> Option<(Agent, Arc<Scope>)> {
         self.lock_agent().clone()
@@ -127,7 +189,8 @@ impl SimNode {
 
     /// Ends the agent, now.
     pub fn kill_agent(&self) {
-        if let Some((_, scope)) = self.lock_agent().take() {
+        *self.lock_agent() = None;
+        if let Some(scope) = self.scope() {
             scope.kill();
         }
     }
@@ -160,11 +223,11 @@ impl SimNode {
             ended.await.unwrap_or(());
             scope.kill();
             *self.lock_agent() = None;
+            *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.polls.fetch_add(scope.polls(), Relaxed);
             world.trace.event(self.name.as_str(), format_args!("agent ended"));
             let faults = *self.crash_faults.lock().unwrap_or_else(PoisonError::into_inner);
             self.disk.crash(faults);
-            world.oracle.reordered(&self.instance);
             let lived = born.elapsed();
             wait = if lived > GOOD_LIFE { RESTART_FIRST } else { (wait * 2).min(RESTART_AT_MOST) };
             wait = self.between(wait.max(RESTART_FIRST), wait.max(RESTART_FIRST) * 3 / 2);
@@ -176,6 +239,7 @@ impl SimNode {
         let incarnation = self.incarnation.fetch_add(1, Relaxed) + 1;
         let scope = world.agent_scope(self, incarnation);
         self.disk.owned_by(&scope);
+        *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = Some(scope.clone());
         let probe = Arc::new(SimProbe {
             scope: scope.clone(),
             disk: self.disk.clone(),
@@ -193,7 +257,7 @@ impl SimNode {
             disk: self.disk.clone(),
             clock: self.clock.clone(),
             entropy: SimEntropy::new(world.seed, self.name.as_str(), incarnation),
-            spawner: Arc::new(scope.clone()),
+            spawner: Arc::new(ScopeSpawner(scope.clone())),
             probe,
             kube: world.api.client(self.name.as_str()),
         };

@@ -105,14 +105,17 @@ impl Scope {
     }
 }
 
-impl Spawner for Arc<Scope> {
+/// The port through which an agent starts its tasks.
+pub struct ScopeSpawner(pub Arc<Scope>);
+
+impl Spawner for ScopeSpawner {
     fn spawn(&self, _name: &'static str, task: Task) {
-        self.start(task);
+        self.0.start(task);
     }
 
     fn block(&self, _name: &'static str, work: Box<dyn FnOnce() + Send + 'static>) -> Task {
-        let delay = (self.blocking.lock().unwrap_or_else(PoisonError::into_inner))();
-        let scope = self.clone();
+        let delay = (self.0.blocking.lock().unwrap_or_else(PoisonError::into_inner))();
+        let scope = self.0.clone();
         Box::pin(async move {
             tokio::time::sleep(delay).await;
             if !scope.is_dead() {

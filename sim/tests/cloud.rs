@@ -167,6 +167,7 @@ impl CloudObserver for Log {
         &self,
         instance: Option<&InstanceId>,
         action: Action,
+        _request: &RequestSummary,
         outcome: Result<(), &CloudError>,
         wasted: bool,
     ) {
