@@ -12,7 +12,7 @@ use std::{
 
 use rand_chacha::ChaCha8Rng;
 use terway_agent::{Agent, Ports, Settings};
-use terway_chaos::draw;
+use terway_chaos::{InvariantId, Severity, draw};
 use terway_core::{
     id::{InstanceId, NodeName},
     limits::InstanceLimits,
@@ -222,6 +222,16 @@ impl SimNode {
             // Whatever ends it — a crash, a failing store, a failing start — the rest is the same.
             ended.await.unwrap_or(());
             scope.kill();
+            if let Some(message) = scope.panicked() {
+                let detail = format!("the agent panicked: {message}");
+                world.oracle.breach_as(
+                    InvariantId::I20,
+                    Severity::Fatal,
+                    world.trace.now(),
+                    Some(self.name.as_str()),
+                    detail,
+                );
+            }
             *self.lock_agent() = None;
             *self.scope.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.polls.fetch_add(scope.polls(), Relaxed);

@@ -234,7 +234,7 @@ async fn simulate(
         seed: spec.seed,
         nodes: drawn.nodes,
         commit: model::commit(),
-        config_hash: scenario.config_hash(),
+        config_hash: format!("{:016x}", scenario.config_hash),
         replay: model::replay_line(spec),
         model: model::parameters(scenario),
     };

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,6 +23,7 @@ pub struct Scope {
     polls: AtomicU64,
     die_at_poll: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
+    panic: Mutex<Option<String>>,
     died: Notify,
     resumed: Notify,
     /// Draws the time that blocking work takes.
@@ -37,6 +39,7 @@ impl Scope {
             polls: AtomicU64::new(0),
             die_at_poll: AtomicU64::new(u64::MAX),
             tasks: Mutex::default(),
+            panic: Mutex::default(),
             died: Notify::new(),
             resumed: Notify::new(),
             blocking: Mutex::new(Box::new(blocking)),
@@ -77,6 +80,11 @@ impl Scope {
         while !self.is_dead() {
             self.died.notified().await;
         }
+    }
+
+    /// What a task of it said when it panicked; a panic ends the scope.
+    pub fn panicked(&self) -> Option<String> {
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Polls of its tasks so far.
@@ -158,7 +166,16 @@ impl Future for Scoped {
             self.resume = None;
         }
         let Some(task) = &mut self.task else { return Poll::Ready(()) };
-        let ready = task.as_mut().poll(context);
+        let ready = match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
+            Ok(ready) => ready,
+            Err(payload) => {
+                let text = payload.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
+                *self.scope.panic.lock().unwrap_or_else(PoisonError::into_inner) = text.or(Some(String::new()));
+                self.scope.kill();
+                Poll::Ready(())
+            }
+        };
         if ready.is_ready() || self.scope.is_dead() {
             self.task = None;
             return Poll::Ready(());

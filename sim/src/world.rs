@@ -154,6 +154,9 @@ impl World {
     pub fn agent_config(&self) -> AgentConfig {
         let mut config = self.scenario.agent.clone();
         config.vswitches.clear();
+        if config.security_groups.is_empty() {
+            config.security_groups.push("sg-sim".into());
+        }
         for vswitch in lock(&self.vswitches).iter() {
             config
                 .vswitches
