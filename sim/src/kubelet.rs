@@ -359,7 +359,9 @@ impl PodTask {
                 }
                 Err(failed) => {
                     let name = failed.name();
-                    self.world.trace.event(node, format_args!("DEL {} {container} fails: {name}", self.run.key));
+                    self.world
+                        .trace
+                        .event(node, format_args!("DEL {} {container} fails: {name}", self.run.key));
                 }
             }
             sleep(self.node.between(wait, wait * 3 / 2)).await;

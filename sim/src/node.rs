@@ -2,7 +2,7 @@
 //! that starts the agent again whenever it ends.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -88,6 +88,8 @@ pub struct SimNode {
     pub sandboxes: AtomicU64,
     /// Pods that wait for an address.
     pub pending: Mutex<BTreeSet<String>>,
+    /// Most pods that waited at once, by ten seconds of cluster time; of the last minutes.
+    pub peaks: Mutex<BTreeMap<u64, u32>>,
     /// Pods on the node.
     pub pods: AtomicU64,
     /// DELs that have not succeeded yet.
@@ -144,6 +146,7 @@ impl SimNode {
             serving: Notify::new(),
             sandboxes: AtomicU64::new(0),
             pending: Mutex::default(),
+            peaks: Mutex::default(),
             pods: AtomicU64::new(0),
             dels: AtomicU64::new(0),
             calls: AtomicU64::new(0),
@@ -287,7 +290,9 @@ impl SimNode {
                 Err(error) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     let cause = cause.unwrap_or_default();
-                    world.trace.event(node.name.as_str(), format_args!("agent cannot start: {error}: {cause}"));
+                    world
+                        .trace
+                        .event(node.name.as_str(), format_args!("agent cannot start: {error}: {cause}"));
                 }
             }
             drop(ended_tx);

@@ -157,9 +157,8 @@ impl Future for Scoped {
         }
         while self.scope.paused.load(Relaxed) {
             let scope = self.scope.clone();
-            let resume = self
-                .resume
-                .get_or_insert_with(|| Box::pin(async move { scope.resumed.notified().await }));
+            let resume =
+                self.resume.get_or_insert_with(|| Box::pin(async move { scope.resumed.notified().await }));
             if resume.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
@@ -171,7 +170,8 @@ impl Future for Scoped {
             Err(payload) => {
                 let text = payload.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
-                *self.scope.panic.lock().unwrap_or_else(PoisonError::into_inner) = text.or(Some(String::new()));
+                *self.scope.panic.lock().unwrap_or_else(PoisonError::into_inner) =
+                    text.or(Some(String::new()));
                 self.scope.kill();
                 Poll::Ready(())
             }

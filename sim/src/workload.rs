@@ -38,7 +38,8 @@ pub async fn run(world: Arc<World>, node: Arc<SimNode>, life: u32) {
     let mut number = 0u32;
     let want = workload.pods_per_node.min(f64::from(node.room) * 0.9);
     // Steady state of a queue without waiting: arrivals per second × lifetime = pods.
-    let gap = workload.lifetime.div_f64(want.max(0.01));
+    // StatefulSet pods are there from the start and come back by themselves; the others arrive.
+    let gap = workload.lifetime.div_f64((want * (1.0 - workload.stateful)).max(0.01));
     let start = Instant::now();
     let mut first: Vec<Duration> = (0..want.round() as u32)
         .map(|_| Duration::from_micros((workload.ramp.as_micros() as f64 * draw::unit(&mut rng)) as u64))
@@ -46,22 +47,29 @@ pub async fn run(world: Arc<World>, node: Arc<SimNode>, life: u32) {
     first.sort_unstable();
     for at in first {
         sleep_until(start + at).await;
-        start_pod(&world, &node, life, &mut number, &mut rng);
+        start_pod(&world, &node, life, &mut number, &mut rng, workload.stateful);
     }
     loop {
         sleep(exponential(&mut rng, gap) + Duration::from_millis(1)).await;
         if world.drains() {
             return;
         }
-        start_pod(&world, &node, life, &mut number, &mut rng);
+        start_pod(&world, &node, life, &mut number, &mut rng, 0.0);
     }
 }
 
-fn start_pod(world: &Arc<World>, node: &Arc<SimNode>, life: u32, number: &mut u32, rng: &mut ChaCha8Rng) {
+fn start_pod(
+    world: &Arc<World>,
+    node: &Arc<SimNode>,
+    life: u32,
+    number: &mut u32,
+    rng: &mut ChaCha8Rng,
+    stateful: f64,
+) {
     let workload = &world.scenario.workload;
     *number += 1;
     // Drawn in any case, so that a full node does not shift what comes after.
-    let stateful = draw::unit(rng) < workload.stateful;
+    let stateful = draw::unit(rng) < stateful;
     let lifetime =
         workload.lifetime_min + exponential(rng, workload.lifetime.saturating_sub(workload.lifetime_min));
     if world.drains() || node.pods.load(Relaxed) >= u64::from(node.room) {

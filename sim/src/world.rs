@@ -198,7 +198,8 @@ impl World {
         let type_name = self.type_of(index);
         let (zone, vswitch) = self.zone_of(index);
         let instance: InstanceId = format!("i-{index:05}-{life}").into();
-        let nic = self.cloud.add_instance(instance.clone(), type_name.as_str(), zone.as_str(), &vswitch.into())?;
+        let nic =
+            self.cloud.add_instance(instance.clone(), type_name.as_str(), zone.as_str(), &vswitch.into())?;
         let limits = instance_types::lookup(&type_name).map(instance_types::TypeRow::limits);
         let limits = limits.ok_or_else(|| SetupError::UnknownType {
             name: type_name.as_str().into(),
@@ -235,7 +236,8 @@ impl World {
         ));
         lock(&self.nodes).insert(name, node.clone());
         lock(&self.by_instance).insert(instance, node.clone());
-        self.trace.event(node.name.as_str(), format_args!("joins as {} ({type_name}, {zone})", node.instance));
+        self.trace
+            .event(node.name.as_str(), format_args!("joins as {} ({type_name}, {zone})", node.instance));
         node.machine.run(node.clone().supervise(self.clone()));
         node.machine.run(workload::run(self.clone(), node.clone(), life));
         Ok(node)
@@ -346,6 +348,21 @@ impl World {
         if lock(&node.pending).insert(name.to_owned()) {
             self.waiting.fetch_add(1, Relaxed);
         }
+        self.note_peak(node);
+    }
+
+    /// Remembers how many pods waited. A call may have waited for its turn (throttled calls pause) since
+    /// it was decided on, so demand is judged by the most that waited while an ADD can last.
+    fn note_peak(&self, node: &SimNode) -> u32 {
+        let bucket = self.trace.now().as_secs() / 10;
+        let waiting = lock(&node.pending).len() as u32;
+        let mut peaks = lock(&node.peaks);
+        let peak = peaks.entry(bucket).or_insert(0);
+        *peak = waiting.max(*peak);
+        while peaks.first_key_value().is_some_and(|(first, _)| first + 12 < bucket) {
+            peaks.pop_first();
+        }
+        peaks.values().copied().max().unwrap_or(waiting)
     }
 
     /// A pod has its network.
@@ -439,7 +456,13 @@ impl World {
         );
         if took >= TOLD_TOO_LATE && !excused && error.is_some() {
             let detail = format!("pod {pod} waited {:.0} s before it was told: {name}", took.as_secs_f64());
-            self.oracle.breach_as(InvariantId::I21, Severity::Major, self.trace.now(), Some(name_text), detail);
+            self.oracle.breach_as(
+                InvariantId::I21,
+                Severity::Major,
+                self.trace.now(),
+                Some(name_text),
+                detail,
+            );
         }
     }
 
@@ -453,7 +476,7 @@ impl World {
         let capacity = pool.capacity(&node.limits);
         let (min, ..) = pool.bounds(&capacity);
         Allowance {
-            pending: lock(&node.pending).len() as u32,
+            pending: self.note_peak(node),
             floor: min,
             lot: if capacity.grain == Grain::Prefix { 16 } else { 1 },
             families: if capacity.stack == Stack::Dual { 2 } else { 1 },
@@ -505,9 +528,8 @@ impl CloudObserver for Eyes {
             Ok(()) => world.trace.event(name, format_args!("{action} ok")),
             Err(error) => world.trace.event(name, format_args!("{action} fails: {}", error.code)),
         }
-        let retried = |error: &CloudError| {
-            matches!(error.class, RetryClass::Throttled | RetryClass::Transient)
-        };
+        let retried =
+            |error: &CloudError| matches!(error.class, RetryClass::Throttled | RetryClass::Transient);
         if let Some(instance) = instance
             && !outcome.is_err_and(retried)
         {
@@ -524,7 +546,8 @@ impl CloudObserver for Eyes {
             && error.code == "EniPerInstanceLimitExceeded"
             && world.limited.load(Relaxed) == 0
         {
-            let detail = format!("{action} was refused with {}: more was asked than the instance holds", error.code);
+            let detail =
+                format!("{action} was refused with {}: more was asked than the instance holds", error.code);
             world.oracle.breach(InvariantId::I6, world.trace.now(), Some(name), detail);
         }
     }
@@ -537,7 +560,8 @@ impl CloudObserver for Eyes {
             && let Some(eni) = world.cloud.eni(eni)
         {
             let v4 = eni.addresses.v4.iter().copied();
-            let of_prefixes = eni.addresses.prefixes.iter().copied().flat_map(terway_agent::pool::addresses_of);
+            let of_prefixes =
+                eni.addresses.prefixes.iter().copied().flat_map(terway_agent::pool::addresses_of);
             world.oracle.detaching(world.trace.now(), &eni.id, v4.chain(of_prefixes).map(IpAddr::V4));
         }
     }

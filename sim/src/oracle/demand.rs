@@ -25,7 +25,7 @@ pub struct Demand {
 /// What a node may ask for at a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
-    /// Pods on the node that have no address.
+    /// Most pods on the node that had no address at one time of late.
     pub pending: u32,
     /// Idle addresses that the configuration wants ready.
     pub floor: u32,

@@ -33,7 +33,8 @@ pub fn pending(world: &World) -> Vec<String> {
     let mut pending = Vec::new();
     for node in world.nodes() {
         let name = &node.name;
-        pending.extend(node.pending_pods().into_iter().map(|pod| format!("{name}: pod {pod} has no address")));
+        pending
+            .extend(node.pending_pods().into_iter().map(|pod| format!("{name}: pod {pod} has no address")));
         let dels = node.dels.load(Relaxed);
         if dels > 0 {
             pending.push(format!("{name}: {dels} DELs have not succeeded"));
@@ -44,8 +45,10 @@ pub fn pending(world: &World) -> Vec<String> {
         };
         let snapshot = agent.snapshot();
         pending.extend(snapshot.pending.iter().map(|what| format!("{name}: {what}")));
-        pending.extend(stale_records(world, &node, &snapshot).into_iter().map(|what| format!("{name}: {what}")));
-        pending.extend(differences(world, &node, &snapshot).into_iter().map(|what| format!("{name}: {what}")));
+        pending
+            .extend(stale_records(world, &node, &snapshot).into_iter().map(|what| format!("{name}: {what}")));
+        pending
+            .extend(differences(world, &node, &snapshot).into_iter().map(|what| format!("{name}: {what}")));
         pending.extend(level(&node, &snapshot).into_iter().map(|(_, what)| format!("{name}: {what}")));
     }
     pending.extend(orphans(world).into_iter().map(|eni| format!("{} belongs to no node", eni.id)));
@@ -98,7 +101,8 @@ pub fn judge(world: &World) -> Leaks {
 
 /// I4: records whose sandbox is gone.
 fn stale_records(world: &World, node: &SimNode, snapshot: &Snapshot) -> Vec<String> {
-    let alive: BTreeSet<ContainerId> = world.oracle.on_node(&node.name).into_iter().map(|(id, _)| id).collect();
+    let alive: BTreeSet<ContainerId> =
+        world.oracle.on_node(&node.name).into_iter().map(|(id, _)| id).collect();
     snapshot
         .allocations
         .iter()
@@ -166,12 +170,18 @@ fn level(node: &SimNode, snapshot: &Snapshot) -> Vec<(InvariantId, String)> {
     let taken = snapshot.counts.assigned + snapshot.counts.cooling;
     let reachable = snapshot.capacity.saturating_sub(taken).min(threshold);
     if snapshot.idle < reachable && node.pending_pods().is_empty() {
-        found.push((InvariantId::I9, format!("{} addresses idle; at least {reachable} are wanted", snapshot.idle)));
+        found.push((
+            InvariantId::I9,
+            format!("{} addresses idle; at least {reachable} are wanted", snapshot.idle),
+        ));
     }
     let records = snapshot.allocations.len() as u32;
     if records != snapshot.counts.assigned {
         let assigned = snapshot.counts.assigned;
-        found.push((InvariantId::I17, format!("{records} allocations are recorded but {assigned} addresses assigned")));
+        found.push((
+            InvariantId::I17,
+            format!("{records} allocations are recorded but {assigned} addresses assigned"),
+        ));
     }
     found
 }

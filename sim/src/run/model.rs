@@ -10,7 +10,9 @@ use crate::{
 };
 
 /// How long people wait.
-pub(super) struct Wall(#[expect(clippy::disallowed_types, reason = "wall time of the run is a figure")] std::time::Instant);
+pub(super) struct Wall(
+    #[expect(clippy::disallowed_types, reason = "wall time of the run is a figure")] std::time::Instant,
+);
 
 impl Wall {
     #[expect(clippy::disallowed_types, reason = "wall time of the run is a figure, nothing is decided by it")]
@@ -27,7 +29,8 @@ impl Wall {
 pub(super) fn peak_rss_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
+    let kib =
+        line.and_then(|rest| rest.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }
 
@@ -54,7 +57,8 @@ pub(super) fn replay_line(spec: &RunSpec) -> String {
 
 /// The model's parameters.
 pub(super) fn parameters(scenario: &Scenario) -> Vec<ModelParameter> {
-    const DERIVED: &str = "derived from client time-outs and third-party timings; not published by the vendor";
+    const DERIVED: &str =
+        "derived from client time-outs and third-party timings; not published by the vendor";
     const CLIENT: &str = "client-side limits of the original, per process, taken for the account";
     let cloud: &CloudModel = &scenario.cloud;
     let mut rows = Vec::new();

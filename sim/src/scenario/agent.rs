@@ -56,15 +56,13 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<(Value, AgentConfig), I
             return Err(from.wrong(key, expected.unwrap_or("a value of the type in the documentation")));
         }
     }
-    let document = Value::Object(from.table().iter().map(|(key, value)| (key.clone(), json(value))).collect());
+    let document =
+        Value::Object(from.table().iter().map(|(key, value)| (key.clone(), json(value))).collect());
     let config = EniConf::from_json(&document.to_string()).and_then(|conf| conf.validate());
     let config = config.map_err(|error| match error {
-        ConfigError::Invalid { key, value, allowed } => InputError::Value {
-            field: from.field(key),
-            value,
-            allowed: allowed.to_owned(),
-            near: None,
-        },
+        ConfigError::Invalid { key, value, allowed } => {
+            InputError::Value { field: from.field(key), value, allowed: allowed.to_owned(), near: None }
+        }
         ConfigError::Malformed(text) => InputError::Value {
             field: "agent".to_owned(),
             value: text,

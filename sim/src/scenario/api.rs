@@ -36,7 +36,9 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<ApiModel, InputError> {
     model.history_age = from.span("history_age")?.unwrap_or(model.history_age);
     model.watch_timeout = from.span("watch_timeout")?.unwrap_or(model.watch_timeout);
     model.bookmark_period = bookmarks(from)?.unwrap_or(model.bookmark_period);
-    for (key, count) in [("history_events", &mut model.history_events), ("watch_queue", &mut model.watch_queue)] {
+    for (key, count) in
+        [("history_events", &mut model.history_events), ("watch_queue", &mut model.watch_queue)]
+    {
         *count = from.count_u32(key, 1..=u32::MAX)?.map_or(*count, |n| n as usize);
     }
     model.gone_as_status = from.flag("gone_as_status")?.unwrap_or(model.gone_as_status);

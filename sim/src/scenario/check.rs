@@ -35,7 +35,11 @@ fn vswitches(scenario: &Scenario) -> Result<(), InputError> {
     let all = all_vswitches(scenario);
     for (index, (entry, vswitch)) in all.iter().enumerate() {
         if overlap(vswitch.cidr, nodes) {
-            return Err(value(format!("{entry}.cidr"), vswitch.cidr, format!("a block outside {nodes}, the nodes' own")));
+            return Err(value(
+                format!("{entry}.cidr"),
+                vswitch.cidr,
+                format!("a block outside {nodes}, the nodes' own"),
+            ));
         }
         for (_, other) in &all[..index] {
             if other.id == vswitch.id {

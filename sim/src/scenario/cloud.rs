@@ -74,11 +74,13 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<CloudModel, InputError>
         *value = from.count(key, least..=MOST_MS)?.unwrap_or(*value);
     }
     // A year is longer than any run.
-    model.token_retention_s = from.count("token_retention_s", 1..=31_536_000)?.unwrap_or(model.token_retention_s);
+    model.token_retention_s =
+        from.count("token_retention_s", 1..=31_536_000)?.unwrap_or(model.token_retention_s);
     model.account_bucket = read_bucket(from, "account_bucket")?;
     model.action_factor = from.number("action_factor", 1e6)?.unwrap_or(model.action_factor);
     model.action_buckets = read_buckets(from)?;
-    model.account_eni_quota = from.count_u32("account_eni_quota", 1..=u32::MAX)?.unwrap_or(model.account_eni_quota);
+    model.account_eni_quota =
+        from.count_u32("account_eni_quota", 1..=u32::MAX)?.unwrap_or(model.account_eni_quota);
     model.delete_on_release = from.flag("delete_on_release")?.unwrap_or(model.delete_on_release);
     model.vswitch_count_error = from.share("vswitch_count_error")?.unwrap_or(model.vswitch_count_error);
     Ok(model)
@@ -87,7 +89,9 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<CloudModel, InputError>
 fn read_span(from: &Section<'_>, key: &str) -> Result<Option<Span>, InputError> {
     const ALLOWED: &str = "two durations, the shorter first, such as [\"300ms\", \"1.5s\"], at most 1h";
     let millis = |value: &toml::Value| {
-        as_duration(value).map(|d| d.as_millis() as u64).filter(|_| as_duration(value) <= Some(Duration::from_hours(1)))
+        as_duration(value)
+            .map(|d| d.as_millis() as u64)
+            .filter(|_| as_duration(value) <= Some(Duration::from_hours(1)))
     };
     from.read(key, ALLOWED, |value| match value.as_array()?.as_slice() {
         [low, high] => Some(Span::new(millis(low)?, millis(high)?)).filter(|span| span.min_ms <= span.max_ms),

@@ -19,8 +19,7 @@ pub(super) const VSWITCH_KEYS: [&str; 4] = ["id", "zone", "cidr", "ipv6"];
 pub(super) fn read(from: Option<&Section<'_>>, root: &Section<'_>) -> Result<Cluster, InputError> {
     let from = from.ok_or_else(|| root.missing("cluster", "a table with vswitches and mix"))?;
     from.only(&["vswitches", "mix", "unannotated", "join_over"])?;
-    let vswitches =
-        from.sections("vswitches")?.iter().map(listed).collect::<Result<Vec<_>, InputError>>()?;
+    let vswitches = from.sections("vswitches")?.iter().map(listed).collect::<Result<Vec<_>, InputError>>()?;
     if vswitches.is_empty() {
         return Err(from.missing("vswitches", "at least one [[cluster.vswitches]] with id, zone and cidr"));
     }
@@ -66,7 +65,9 @@ fn entry(table: &Section<'_>, name: &str, weight: &toml::Value) -> Result<(Strin
         return Err(InputError::UnknownKey {
             field: table.field(name),
             allowed: known().collect::<Vec<_>>().join(", "),
-            near: Some(near::nearest(name, known()).unwrap_or_else(|| instance_types::nearest(name)).to_owned()),
+            near: Some(
+                near::nearest(name, known()).unwrap_or_else(|| instance_types::nearest(name)).to_owned(),
+            ),
         });
     }
     weight

@@ -60,7 +60,11 @@ fn autoscale(from: &Section<'_>) -> Result<EventKind, InputError> {
 fn times(from: &Section<'_>, at: Duration, duration: Duration) -> Result<Vec<Duration>, InputError> {
     let until = from.duration("until")?;
     let Some(every) = from.span("every")? else {
-        return if until.is_some() { Err(from.missing("every", "a duration beside until")) } else { Ok(vec![at]) };
+        return if until.is_some() {
+            Err(from.missing("every", "a duration beside until"))
+        } else {
+            Ok(vec![at])
+        };
     };
     let until = until.unwrap_or(duration);
     let count = until.saturating_sub(at).as_nanos().div_ceil(every.as_nanos()) as usize;

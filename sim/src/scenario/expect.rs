@@ -25,7 +25,11 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<Vec<(String, Relation, 
 }
 
 /// Keys may be quoted with dots or written as tables; both mean the same.
-fn flatten(from: &Section<'_>, prefix: &str, out: &mut Vec<(String, Relation, f64)>) -> Result<(), InputError> {
+fn flatten(
+    from: &Section<'_>,
+    prefix: &str,
+    out: &mut Vec<(String, Relation, f64)>,
+) -> Result<(), InputError> {
     for (key, value) in from.table() {
         let path = format!("{prefix}{key}");
         if value.is_table() {

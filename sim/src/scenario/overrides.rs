@@ -15,7 +15,8 @@ enum Step {
 
 /// Applies one override to the table.
 pub(super) fn apply(table: &mut toml::Table, text: &str) -> Result<(), ScenarioError> {
-    let wrong = |problem: &str| ScenarioError::Override { text: text.to_owned(), problem: problem.to_owned() };
+    let wrong =
+        |problem: &str| ScenarioError::Override { text: text.to_owned(), problem: problem.to_owned() };
     let split = position_of_equals(text).ok_or_else(|| wrong("is not of the form path=value"))?;
     let (path, value) = (text[..split].trim(), text[split + 1..].trim());
     let steps = steps(path).ok_or_else(|| wrong("does not begin with a path such as workload.lifetime"))?;

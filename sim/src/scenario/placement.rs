@@ -11,10 +11,7 @@ use std::{
 
 use terway_chaos::draw;
 
-use super::{
-    TracePod, TraceSource,
-    trace_csv::Row,
-};
+use super::{TracePod, TraceSource, trace_csv::Row};
 
 /// Copies of a pod arrive within so many milliseconds of it: enough to keep them from being one burst.
 const SPREAD_MS: u64 = 5_000;
@@ -22,13 +19,19 @@ const SPREAD_MS: u64 = 5_000;
 const WHOLE: u64 = 1_000_000;
 
 /// Every copy of every row as a pod, in order of arrival.
-pub(super) fn place(rows: &[Row], sizes: &[u64], source: &TraceSource, lifetime_min: Duration) -> Vec<TracePod> {
+pub(super) fn place(
+    rows: &[Row],
+    sizes: &[u64],
+    source: &TraceSource,
+    lifetime_min: Duration,
+) -> Vec<TracePod> {
     let first = rows.iter().map(|row| row.scheduled).fold(f64::INFINITY, f64::min);
     let last = rows.iter().map(|row| row.deleted.unwrap_or(row.scheduled)).fold(0.0, f64::max);
     let mut pods = Vec::with_capacity(rows.len() * source.copies as usize);
     for row in rows {
         let at = millis((row.scheduled - first) / source.speedup);
-        let lifetime = millis((row.deleted.unwrap_or(last) - row.scheduled) / source.speedup).max(lifetime_min);
+        let lifetime =
+            millis((row.deleted.unwrap_or(last) - row.scheduled) / source.speedup).max(lifetime_min);
         for copy in 0..source.copies {
             let (name, late) = if copy == 0 {
                 (row.name.clone(), Duration::ZERO)

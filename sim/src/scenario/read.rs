@@ -41,13 +41,15 @@ impl Scenario {
             duration = duration.or(Some(trace.end));
             workload.trace = Some(trace.workload);
         }
-        let duration = duration.ok_or_else(|| root.missing("duration", "a duration above zero, such as 1h"))?;
+        let duration =
+            duration.ok_or_else(|| root.missing("duration", "a duration above zero, such as 1h"))?;
         let (eni_conf, agent) = agent::read(root.section("agent")?.as_ref())?;
         let faults = root.section("faults")?;
         let scenario = Self {
             name: name(&root)?,
             about: root.text("about")?.unwrap_or("a scenario of one's own").to_owned(),
-            nodes: nodes.ok_or_else(|| root.missing("nodes", format!("a whole number from 1 to {MOST_NODES}")))?,
+            nodes: nodes
+                .ok_or_else(|| root.missing("nodes", format!("a whole number from 1 to {MOST_NODES}")))?,
             duration,
             settle: root.span("settle")?.unwrap_or(SETTLE),
             cluster: cluster::read(root.section("cluster")?.as_ref(), &root)?,
@@ -56,7 +58,10 @@ impl Scenario {
             workload,
             cloud: cloud::read(root.section("cloud")?.as_ref())?,
             api: api::read(root.section("api")?.as_ref())?,
-            faults: faults.map(|f| FaultRates::from_table("faults", f.table())).transpose()?.unwrap_or_default(),
+            faults: faults
+                .map(|f| FaultRates::from_table("faults", f.table()))
+                .transpose()?
+                .unwrap_or_default(),
             swarm: size.swarm,
             schedule: Schedule::from_table(&table)?,
             events: event::read(&root, duration)?,
@@ -111,7 +116,8 @@ impl Size {
             return Err(from.wrong("min_nodes", "at most `swarm.max_nodes`"));
         }
         // Whoever asks for a number of nodes gets it: a replay must not draw again.
-        let asked = set.iter().any(|change| change.split('=').next().is_some_and(|path| path.trim() == "nodes"));
+        let asked =
+            set.iter().any(|change| change.split('=').next().is_some_and(|path| path.trim() == "nodes"));
         if let (true, Some(nodes)) = (asked, nodes) {
             swarm = Swarm { min_nodes: nodes, max_nodes: nodes };
         }

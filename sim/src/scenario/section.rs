@@ -49,7 +49,8 @@ impl<'a> Section<'a> {
 
     /// A section below this one.
     pub(super) fn section(&self, key: &str) -> Read<Section<'a>> {
-        let read = |value: &'a toml::Value| value.as_table().map(|table| Section::new(self.field(key), table));
+        let read =
+            |value: &'a toml::Value| value.as_table().map(|table| Section::new(self.field(key), table));
         self.read(key, "a table", read)
     }
 
@@ -86,7 +87,8 @@ impl<'a> Section<'a> {
         } else {
             format!("a whole number from {} to {}", range.start(), range.end())
         };
-        let read = |value: &toml::Value| u64::try_from(value.as_integer()?).ok().filter(|n| range.contains(n));
+        let read =
+            |value: &toml::Value| u64::try_from(value.as_integer()?).ok().filter(|n| range.contains(n));
         self.read(key, &allowed, read)
     }
 
@@ -97,8 +99,11 @@ impl<'a> Section<'a> {
 
     /// A finite number that is at least zero and at most `most`.
     pub(super) fn number(&self, key: &str, most: f64) -> Read<f64> {
-        let allowed =
-            if most.is_finite() { format!("a number from 0 to {most}") } else { "a number of at least 0".into() };
+        let allowed = if most.is_finite() {
+            format!("a number from 0 to {most}")
+        } else {
+            "a number of at least 0".into()
+        };
         let read = |value: &toml::Value| as_number(value).filter(|n| (0.0..=most).contains(n));
         self.read(key, &allowed, read)
     }
@@ -126,7 +131,12 @@ impl<'a> Section<'a> {
     /// The same, with the nearest of the allowed names.
     pub(super) fn wrong_near(&self, key: &str, allowed: impl Into<String>, near: Option<&str>) -> InputError {
         let value = self.get(key).map_or_else(|| "absent".to_owned(), ToString::to_string);
-        InputError::Value { field: self.field(key), value, allowed: allowed.into(), near: near.map(str::to_owned) }
+        InputError::Value {
+            field: self.field(key),
+            value,
+            allowed: allowed.into(),
+            near: near.map(str::to_owned),
+        }
     }
 
     /// The complaint about a key that is not there.

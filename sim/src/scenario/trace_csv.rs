@@ -99,15 +99,16 @@ fn read<T>(
         problem,
         hint: format!("columns wanted: {}", columns.join(", ")),
     };
-    let file = std::fs::File::open(path)
-        .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+    let file =
+        std::fs::File::open(path).map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
     let header = reader.headers().map_err(|error| unusable(format!("is not CSV: {error}")))?.clone();
     let position = |column: &str| header.iter().position(|name| name == column);
     if let Some(missing) = columns.iter().find(|column| position(column).is_none()) {
         return Err(unusable(format!("has no column `{missing}`")));
     }
-    let positions: Vec<Option<usize>> = columns.iter().chain(optional).map(|column| position(column)).collect();
+    let positions: Vec<Option<usize>> =
+        columns.iter().chain(optional).map(|column| position(column)).collect();
     let (mut rows, before) = (Vec::new(), skipped.len());
     let mut record = csv::StringRecord::new();
     loop {
@@ -129,7 +130,8 @@ fn read<T>(
     }
     if rows.is_empty() {
         let first = skipped.get(before);
-        let why = first.map_or_else(|| "it has no rows".to_owned(), |row| format!("line {} {}", row.line, row.reason));
+        let why = first
+            .map_or_else(|| "it has no rows".to_owned(), |row| format!("line {} {}", row.line, row.reason));
         return Err(unusable(format!("has no usable row: {why}")));
     }
     Ok(rows)
@@ -138,7 +140,8 @@ fn read<T>(
 fn pod(field: Fields<'_>, names: &mut BTreeSet<String>) -> Result<Row, String> {
     let name = unique(field(0), names)?;
     let (created, deleted) = (seconds("creation_time", field(1))?, seconds("deletion_time", field(2))?);
-    let scheduled = seconds("scheduled_time", field(3))?.ok_or("was never scheduled: scheduled_time is empty")?;
+    let scheduled =
+        seconds("scheduled_time", field(3))?.ok_or("was never scheduled: scheduled_time is empty")?;
     if created.is_some_and(|created| scheduled < created) {
         return Err("is scheduled before its creation".to_owned());
     }
