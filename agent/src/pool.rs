@@ -37,8 +37,9 @@ pub type Mono = Duration;
 /// How long an address rests that the cloud shows and nobody here remembers.
 pub(crate) const ADOPTED_REST: Duration = terway_core::config::DEFAULT_COOLDOWN;
 
-/// How long growth waits for company when pods begin to wait; the original gathers as long.
-pub const GATHER: Duration = Duration::from_millis(300);
+/// How long growth waits for company when pods begin to wait. A kubelet starts the pods of a burst within
+/// about this time, and one call then serves them all; the original gathers for 300 ms.
+pub const GATHER: Duration = Duration::from_millis(500);
 
 /// Growth is pointless until a point in time, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

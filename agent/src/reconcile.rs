@@ -128,7 +128,9 @@ impl Shared {
             let shared = self.clone();
             match phase {
                 Phase::Missing => self.lost(&id).await,
-                Phase::Attaching { .. } => self.spawn("attach", async move { shared.attach(id, false).await }),
+                Phase::Attaching { .. } => {
+                    self.spawn("attach", async move { shared.attach(id, false).await })
+                }
                 Phase::Leaving(_) => self.spawn("remove", async move { shared.remove(id).await }),
                 Phase::InUse => {}
             }

@@ -211,12 +211,12 @@ fn refusal(pool: &Pool, now: Mono, stuck: bool) -> Option<Cause> {
     }
     let counts = pool.counts();
     Some(match pool.next_cooled() {
-        Some(at) => Cause::Cooling { cooling: counts.cooling, next_ms: at.saturating_sub(now).as_millis() as u64 },
-        None => Cause::NodeFull {
-            enis: attached,
-            max_enis: pool.capacity.max_enis,
-            addresses: counts.total(),
-        },
+        Some(at) => {
+            Cause::Cooling { cooling: counts.cooling, next_ms: at.saturating_sub(now).as_millis() as u64 }
+        }
+        None => {
+            Cause::NodeFull { enis: attached, max_enis: pool.capacity.max_enis, addresses: counts.total() }
+        }
     })
 }
 
