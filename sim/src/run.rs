@@ -79,3 +79,9 @@ pub enum RunError {
     #[error("{0}")]
     Setup(String),
 }
+
+/// Runs it.
+pub fn run(spec: &RunSpec, progress: &mut dyn FnMut(Progress)) -> Result<RunOutcome, RunError> {
+    progress(Progress::default());
+    Err(RunError::Setup(format!("`{}` cannot run: there is no world yet", spec.scenario.name)))
+}

@@ -3,15 +3,33 @@
 //! A run is `(scenario, seed, version)`. The scenario is data: built-in ones and files of one's own have
 //! the same TOML form, and every value of it can be overridden by `--set path=value`.
 
+mod agent;
+mod api;
+mod builtin;
+mod check;
+mod cloud;
+mod cluster;
+mod error;
+mod event;
+mod expect;
+mod overrides;
+mod placement;
+mod read;
+mod section;
+mod trace_csv;
+mod workload;
+
 use std::{net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
-use terway_chaos::{
-    Schedule,
-    swarm::FaultRates,
-};
+use terway_chaos::{Schedule, swarm::FaultRates};
 use terway_core::config::AgentConfig;
 
+pub use self::{
+    builtin::{Builtin, builtins},
+    error::ScenarioError,
+    trace_csv::{SkippedRow, TraceSource},
+};
 use crate::{apiserver::ApiModel, cloud::CloudModel, figures::Relation};
 
 /// Everything that a run needs beside its seed.
@@ -51,6 +69,8 @@ pub struct Scenario {
     pub events: Vec<Event>,
     /// Bounds on the figures.
     pub expect: Vec<(String, Relation, f64)>,
+    /// Stable hash over the text of all settings, overrides included.
+    pub config_hash: u64,
 }
 
 /// Bounds of what the seed draws in a swarm run.
@@ -119,8 +139,10 @@ pub struct BurstSpec {
 /// A recorded workload: per node (by index), pods with arrival and lifetime in cluster time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TraceWorkload {
-    /// One entry per pod: node index, arrival, end.
+    /// One entry per pod: node index, arrival, end; by time of arrival.
     pub pods: Vec<TracePod>,
+    /// Rows of the files that were left out, each with its reason.
+    pub skipped: Vec<SkippedRow>,
 }
 
 /// A pod of a recorded workload.
