@@ -1,6 +1,6 @@
 //! One run: `(scenario, seed)` to figures.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use terway_chaos::Schedule;
 
@@ -70,6 +70,8 @@ pub struct RunOutcome {
     pub schedule: Schedule,
     /// What the seed drew in a swarm run, for the summary: (what, value).
     pub drawn: Vec<(String, String)>,
+    /// How often the agent of the first node passed each crash point: what `crash-points` enumerates.
+    pub points: BTreeMap<String, u32>,
 }
 
 /// The run could not be set up: bad input.

@@ -75,10 +75,10 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<(Value, AgentConfig), I
 
 /// What the agent takes in silence and a scenario does not.
 fn stricter(from: &Section<'_>) -> Result<(), InputError> {
+    const PERIOD: &str = "a duration above zero, such as 300s or 10m";
     if let Some(section) = from.section("eni_config")? {
         section.only(&["eni_allocate_batch"])?;
     }
-    const PERIOD: &str = "a duration above zero, such as 300s or 10m";
     for key in ["ip_pool_sync_period", "idle_ip_reclaim_interval"] {
         from.read(key, PERIOD, |value| as_duration(value).filter(|period| !period.is_zero()))?;
     }
