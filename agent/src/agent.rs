@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use terway_core::{
+    cause::Cause,
     cloud::Cloud,
     config::AgentConfig,
     entropy::Entropy,
@@ -72,6 +73,10 @@ pub struct Snapshot {
     pub idle: u32,
     /// Requests that wait for an address.
     pub waiting: usize,
+    /// Why growth is blocked, if it is.
+    pub blocked: Option<Cause>,
+    /// The last trouble with a cloud call, whether it is over or not.
+    pub trouble: Option<Cause>,
     /// ENIs under creation, which have no id yet.
     pub creating: usize,
     /// Bounds of the idle pool.
@@ -169,18 +174,14 @@ impl Agent {
                 pending.push(format!("{} has calls under way: {:?}", eni.id, eni.ops));
             }
         }
-        if let Some(blocked) = &pool.blocked {
-            pending.push(format!("growth is blocked: {}", blocked.cause));
-        }
-        if let Some(trouble) = &pool.trouble {
-            pending.push(format!("last trouble: {trouble}"));
-        }
         Snapshot {
             enis: pool.enis.values().map(crate::pool::PoolEni::record).collect(),
             allocations: pool.allocations().cloned().collect(),
             counts: pool.counts(),
             idle: pool.idle(),
             waiting: state.waiters.len(),
+            blocked: pool.blocked.as_ref().map(|blocked| blocked.cause.clone()),
+            trouble: pool.trouble.as_ref().map(|(_, cause)| cause.clone()),
             creating: pool.creating.len(),
             bounds: pool.policy.bounds(&pool.capacity),
             capacity: pool.capacity.pods(),

@@ -24,7 +24,7 @@ use crate::shared::Shared;
 /// First pause after a throttled call.
 const THROTTLE_BASE: Duration = Duration::from_millis(1000);
 /// Longest pause after throttled calls.
-const THROTTLE_CAP: Duration = Duration::from_secs(8);
+const THROTTLE_CAP: Duration = Duration::from_secs(20);
 /// First pause after a call that failed for reasons of the cloud's own.
 const TRANSIENT_BASE: Duration = Duration::from_millis(1000);
 /// Longest pause after such calls.
@@ -73,7 +73,7 @@ impl Pacing {
     fn throttled(&self, stretch: f64, retry_after: Option<Duration>) -> Duration {
         let now = Instant::now();
         let mut inner = self.inner();
-        let base = THROTTLE_BASE.mul_f64(1.5f64.powi(inner.strikes.min(10) as i32)).min(THROTTLE_CAP);
+        let base = THROTTLE_BASE.mul_f64(1.6f64.powi(inner.strikes.min(10).cast_signed())).min(THROTTLE_CAP);
         let pause = base.mul_f64(stretch).max(retry_after.unwrap_or_default());
         inner.pause_until = inner.pause_until.max(Some(now + pause));
         inner.strikes += 1;
@@ -81,11 +81,17 @@ impl Pacing {
     }
 
     fn succeeded(&self) {
-        self.inner().strikes = 0;
+        // One success does not mean that the account is at peace: come back halfway.
+        self.inner().strikes /= 2;
     }
 }
 
 impl Shared {
+    fn note_trouble(&self, cause: Cause) {
+        let now = self.now();
+        self.state().pool.trouble = Some((now, cause));
+    }
+
     /// Makes a call until it succeeds or fails for good. Throttled and transient errors are retried
     /// without end: whoever waits for the result is told about the trouble by his own deadline.
     pub(crate) async fn call<'a, T>(
@@ -119,17 +125,13 @@ impl Shared {
                 }
                 RetryClass::Throttled => {
                     let pause = self.pacing.throttled(1.0 + self.ports.entropy.unit(), error.retry_after);
-                    self.state().pool.trouble = Some(Cause::Throttled {
-                        code: error.code.clone(),
-                        retry_in_ms: pause.as_millis() as u64,
-                    });
+                    let retry_in_ms = pause.as_millis() as u64;
+                    self.note_trouble(Cause::Throttled { code: error.code.clone(), retry_in_ms });
                     None
                 }
                 RetryClass::Transient => {
-                    self.state().pool.trouble = Some(Cause::CloudUnavailable {
-                        action: action.name().to_owned(),
-                        code: error.code.clone(),
-                    });
+                    let action = action.name().to_owned();
+                    self.note_trouble(Cause::CloudUnavailable { action, code: error.code.clone() });
                     let base = (TRANSIENT_BASE * 2u32.pow(failures.min(5))).min(TRANSIENT_CAP);
                     Some(self.ports.entropy.jitter(base, 0.5))
                 }

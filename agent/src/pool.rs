@@ -70,9 +70,9 @@ pub struct Pool {
     pub vswitches: VSwitches,
     /// Set after a refusal that waiting cannot mend.
     pub blocked: Option<Blocked>,
-    /// The last trouble with a call that is still being retried: what a waiter is told when its own
-    /// time runs out.
-    pub trouble: Option<Cause>,
+    /// The last trouble with a call that is being retried, and when: what a waiter is told when its
+    /// own time runs out.
+    pub trouble: Option<(Mono, Cause)>,
     /// Since when idle addresses exceed the maximum.
     pub over_max_since: Option<Mono>,
     /// Last allocation or release.
@@ -218,6 +218,5 @@ impl Pool {
     /// Growth works again.
     pub fn unblock(&mut self) {
         self.blocked = None;
-        self.trouble = None;
     }
 }

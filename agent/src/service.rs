@@ -137,9 +137,10 @@ async fn obtain(
     claim: Claim,
     deadline: tokio::time::Instant,
 ) -> Result<(Granted, Source), RpcError> {
+    let begun = shared.now();
     let reply = {
         let mut state = shared.state();
-        state.pool.expire_cooling(shared.now());
+        state.pool.expire_cooling(begun);
         // Nobody overtakes those who wait already.
         if state.waiters.iter().all(|waiter| waiter.answer.is_closed())
             && let Some(granted) = shared.grant(&mut state, &claim)
@@ -158,10 +159,9 @@ async fn obtain(
         Ok(Ok(Err(cause))) => Err(RpcError::NoAddress(cause)),
         Ok(Err(_)) => Err(stopping(StoreStopped)),
         Err(_) => {
-            let trouble = shared.state().pool.trouble.clone();
-            Err(RpcError::NoAddress(trouble.unwrap_or_else(|| Cause::NotReady {
-                waiting_for: "an ENI to be created and attached".into(),
-            })))
+            let trouble = shared.state().pool.trouble.clone().filter(|(at, _)| *at >= begun);
+            let unknown = || Cause::NotReady { waiting_for: "an ENI to be created and attached".into() };
+            Err(RpcError::NoAddress(trouble.map_or_else(unknown, |(_, cause)| cause)))
         }
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! - [`CloudModel`]: every latency, limit and rate, with its source.
 //! - `call`: one call from its caller to the servers and back; `client` names the calls.
-//! - `world`: what exists, with its indexes; `vswitch` (addresses), `bucket` (throttling), `token`
-//!   (idempotency) are parts of it.
+//! - `world`: what exists, with its indexes; `eni` (with its past), `vswitch` (addresses), `bucket`
+//!   (throttling), `token` (idempotency) are parts of it.
 //! - `apply` (ENIs), `assign` (addresses), `read` (describe): what each call checks and does.
 //! - `lifecycle`: transitions that take time. `metadata`: what the host tells the instance.
 //! - `fault` ([`FaultWindow`]) and `fate`: faults, and what they do to a call. `operator`: building the
@@ -36,6 +36,7 @@ mod bucket;
 mod call;
 mod client;
 mod draws;
+mod eni;
 mod fate;
 mod fault;
 pub mod instance_types;

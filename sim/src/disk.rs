@@ -216,7 +216,7 @@ impl SimDisk {
 }
 
 impl Disk for SimDisk {
-    fn open(&self, mut builder: Builder) -> Result<Database, DatabaseError> {
+    fn open(&self, builder: Builder) -> Result<Database, DatabaseError> {
         let generation = {
             let mut state = self.state();
             state.generation += 1;

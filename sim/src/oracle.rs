@@ -139,7 +139,8 @@ impl Oracle {
 
     /// All sandboxes of a node are gone, with or without the machine.
     pub fn node_down(&self, at: Duration, node: &NodeName) {
-        let containers: Vec<ContainerId> = self.inner().by_node.get(node).into_iter().flatten().cloned().collect();
+        let containers: Vec<ContainerId> =
+            self.inner().by_node.get(node).into_iter().flatten().cloned().collect();
         for container in containers {
             self.down(at, &container);
         }
@@ -199,12 +200,7 @@ impl Oracle {
     }
 
     /// Compares what an agent recovered with the sandboxes that were promised their addresses.
-    pub fn recovered(
-        &self,
-        at: Duration,
-        node: &NodeName,
-        allocations: &[terway_agent::store::Allocation],
-    ) {
+    pub fn recovered(&self, at: Duration, node: &NodeName, allocations: &[terway_agent::store::Allocation]) {
         let known: BTreeSet<(&ContainerId, IpAddr)> = allocations
             .iter()
             .filter_map(|allocation| Some((allocation.container.as_ref()?, IpAddr::V4(allocation.ips.v4))))
@@ -234,7 +230,14 @@ impl Inner {
     }
 
     /// I1 and I8: nobody else has it, and its last pod is gone for long enough.
-    fn check_given(&mut self, at: Duration, ip: IpAddr, container: &ContainerId, to: &Sandbox, rest: Duration) {
+    fn check_given(
+        &mut self,
+        at: Duration,
+        ip: IpAddr,
+        container: &ContainerId,
+        to: &Sandbox,
+        rest: Duration,
+    ) {
         if let Some(other) = self.by_ip.get(&ip).filter(|other| *other != container)
             && let Some(holder) = self.sandboxes.get(other)
         {

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,6 +23,7 @@ pub struct Scope {
     polls: AtomicU64,
     die_at_poll: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
+    panic: Mutex<Option<String>>,
     died: Notify,
     resumed: Notify,
     /// Draws the time that blocking work takes.
@@ -37,6 +39,7 @@ impl Scope {
             polls: AtomicU64::new(0),
             die_at_poll: AtomicU64::new(u64::MAX),
             tasks: Mutex::default(),
+            panic: Mutex::default(),
             died: Notify::new(),
             resumed: Notify::new(),
             blocking: Mutex::new(Box::new(blocking)),
@@ -79,6 +82,11 @@ impl Scope {
         }
     }
 
+    /// What a task of it said when it panicked; a panic ends the scope.
+    pub fn panicked(&self) -> Option<String> {
+        self.panic.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Polls of its tasks so far.
     pub fn polls(&self) -> u64 {
         self.polls.load(Relaxed)
@@ -105,14 +113,17 @@ impl Scope {
     }
 }
 
-impl Spawner for Arc<Scope> {
+/// The port through which an agent starts its tasks.
+pub struct ScopeSpawner(pub Arc<Scope>);
+
+impl Spawner for ScopeSpawner {
     fn spawn(&self, _name: &'static str, task: Task) {
-        self.start(task);
+        self.0.start(task);
     }
 
     fn block(&self, _name: &'static str, work: Box<dyn FnOnce() + Send + 'static>) -> Task {
-        let delay = (self.blocking.lock().unwrap_or_else(PoisonError::into_inner))();
-        let scope = self.clone();
+        let delay = (self.0.blocking.lock().unwrap_or_else(PoisonError::into_inner))();
+        let scope = self.0.clone();
         Box::pin(async move {
             tokio::time::sleep(delay).await;
             if !scope.is_dead() {
@@ -146,16 +157,25 @@ impl Future for Scoped {
         }
         while self.scope.paused.load(Relaxed) {
             let scope = self.scope.clone();
-            let resume = self
-                .resume
-                .get_or_insert_with(|| Box::pin(async move { scope.resumed.notified().await }));
+            let resume =
+                self.resume.get_or_insert_with(|| Box::pin(async move { scope.resumed.notified().await }));
             if resume.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
             self.resume = None;
         }
         let Some(task) = &mut self.task else { return Poll::Ready(()) };
-        let ready = task.as_mut().poll(context);
+        let ready = match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(context))) {
+            Ok(ready) => ready,
+            Err(payload) => {
+                let text = payload.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| payload.downcast_ref::<&str>().map(ToString::to_string));
+                *self.scope.panic.lock().unwrap_or_else(PoisonError::into_inner) =
+                    text.or(Some(String::new()));
+                self.scope.kill();
+                Poll::Ready(())
+            }
+        };
         if ready.is_ready() || self.scope.is_dead() {
             self.task = None;
             return Poll::Ready(());

@@ -98,8 +98,10 @@ pub fn plan(pool: &Pool, waiters: u32, now: Mono, random: u64) -> Plan {
             wake(&mut plan, at);
         }
     }
-    if incoming.healthy > 0 && waiters > 0 {
-        wake(&mut plan, incoming.first_stuck_at);
+    if waiters > 0
+        && let Some(at) = incoming.first_stuck_at
+    {
+        wake(&mut plan, at);
     }
     if waiters == 0 && incoming.total() == 0 {
         shrink(pool, now, idle, min, max, &mut plan);
@@ -117,7 +119,7 @@ fn wake(plan: &mut Plan, at: Mono) {
 struct Incoming {
     healthy: u32,
     stuck: u32,
-    first_stuck_at: Mono,
+    first_stuck_at: Option<Mono>,
 }
 
 impl Incoming {
@@ -131,7 +133,7 @@ fn incoming(pool: &Pool, now: Mono) -> Incoming {
     let mut sum = Incoming {
         healthy: pool.creating.values().map(|creating| creating.units).sum(),
         stuck: 0,
-        first_stuck_at: Mono::MAX,
+        first_stuck_at: None,
     };
     for eni in pool.enis.values() {
         match eni.phase {
@@ -141,7 +143,8 @@ fn incoming(pool: &Pool, now: Mono) -> Incoming {
                     sum.stuck += units;
                 } else {
                     sum.healthy += units;
-                    sum.first_stuck_at = sum.first_stuck_at.min(since + STUCK_AFTER);
+                    let at = since + STUCK_AFTER;
+                    sum.first_stuck_at = Some(sum.first_stuck_at.map_or(at, |first| first.min(at)));
                 }
             }
             Phase::InUse => sum.healthy += assigning_units(eni, stack),

@@ -9,11 +9,12 @@ use terway_core::{
 
 use super::{
     call::{Call, Refusal, refuse},
+    eni::{NewEni, each_address},
     lifecycle::Step,
     observer::{EniEvent, News, Removal},
     token::{self, Answer, Known},
     vswitch::VSwitchPool,
-    world::{InstanceState, NewEni, World, each_address},
+    world::{InstanceState, World},
 };
 
 /// Most security groups of one ENI (documented: ten).

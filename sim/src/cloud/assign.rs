@@ -12,9 +12,10 @@ use super::{
     apply::{BAD_STATE, removed_by},
     call::{Call, Refusal, refuse},
     draws::below,
+    eni::each_address,
     observer::{News, Removal},
     token::{self, Answer},
-    world::{World, each_address},
+    world::World,
 };
 
 impl World {

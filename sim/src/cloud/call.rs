@@ -45,6 +45,8 @@ pub(super) struct Call {
     /// None for an operator client.
     pub(super) caller: Option<InstanceId>,
     pub(super) action: Action,
+    /// What it asked for.
+    request: RequestSummary,
     /// When it is applied.
     pub(super) now: Instant,
     /// When it has been answered.
@@ -87,14 +89,20 @@ impl FakeCloud {
     ) -> Result<T, CloudError> {
         let rng = fork(&mut stream.lock().expect("drawing does not panic"));
         self.observer().call_started(caller, action, request);
-        let call = self.depart(caller.cloned(), action, rng);
+        let call = self.depart(caller.cloned(), action, request.clone(), rng);
         let (answer, answered) = oneshot::channel();
         crate::root::spawn(Arc::clone(self).serve(call, apply, answer));
         let closed = |_| CloudError::from_code(action, "Timeout", "the world ended", "-");
         answered.await.unwrap_or_else(|error| Err(closed(error)))
     }
 
-    fn depart(self: &Arc<Self>, caller: Option<InstanceId>, action: Action, mut rng: ChaCha8Rng) -> Call {
+    fn depart(
+        self: &Arc<Self>,
+        caller: Option<InstanceId>,
+        action: Action,
+        request: RequestSummary,
+        mut rng: ChaCha8Rng,
+    ) -> Call {
         self.with(|world, started| {
             // Every call draws the same numbers in the same order, whatever happens to it.
             let latency = world.model.latency(action).draw(&mut rng);
@@ -109,6 +117,7 @@ impl FakeCloud {
             Call {
                 caller,
                 action,
+                request,
                 now: started + latency / 2,
                 answered: started + latency,
                 rng,
@@ -192,7 +201,7 @@ impl FakeCloud {
             }
         });
         let seen = outcome.as_ref().map(|_| ());
-        self.observer().call_finished(call.caller.as_ref(), call.action, seen, !call.useful);
+        self.observer().call_finished(call.caller.as_ref(), call.action, &call.request, seen, !call.useful);
         // A caller that is gone does not read its answer.
         let _ = answer.send(outcome);
     }

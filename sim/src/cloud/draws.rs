@@ -1,14 +1,10 @@
-//! Numbers out of a seeded stream.
+//! Numbers out of a seeded stream, beyond what [`terway_chaos::draw`] has.
 
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
-
-/// A number in `0..1`.
-pub(super) fn unit(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-}
+pub(super) use terway_chaos::draw::{stream, unit};
 
 /// A number below `bound`; 0 when that is 0.
 pub(super) fn below(rng: &mut ChaCha8Rng, bound: u32) -> u32 {
@@ -24,13 +20,4 @@ pub(super) fn normal(rng: &mut ChaCha8Rng) -> f64 {
 /// A stream of its own, from one draw of `parent`: what is drawn from it never shifts the parent.
 pub(super) fn fork(parent: &mut ChaCha8Rng) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(parent.next_u64())
-}
-
-/// Stopgap for `terway_chaos::draw::stream`.
-pub(super) fn stream(seed: u64, purpose: &str, object: &str) -> ChaCha8Rng {
-    let bytes = seed.to_le_bytes().into_iter().chain(purpose.bytes()).chain([0xff]).chain(object.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    ChaCha8Rng::seed_from_u64(hash)
 }

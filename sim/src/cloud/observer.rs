@@ -67,6 +67,7 @@ pub trait CloudObserver: Send + Sync {
         &self,
         instance: Option<&InstanceId>,
         action: Action,
+        request: &RequestSummary,
         outcome: Result<(), &CloudError>,
         wasted: bool,
     ) {

@@ -13,6 +13,7 @@ use terway_core::{
 
 use super::{
     FakeCloud,
+    eni::NewEni,
     fate::FaultId,
     fault::FaultWindow,
     instance_types,
@@ -20,7 +21,7 @@ use super::{
     metadata::MetadataFault,
     observer::Removal,
     vswitch::{PREFIX_LENGTHS, VSwitchPool},
-    world::{Instance, InstanceState, NewEni, World},
+    world::{Instance, InstanceState, World},
 };
 
 /// A scenario asks for a cloud that can not be.

@@ -10,11 +10,10 @@ use std::{
     time::Duration,
 };
 
-use ipnet::Ipv4Net;
 use rand_chacha::ChaCha8Rng;
 use terway_core::{
-    address::{ADDRESSES_PER_PREFIX, AddressSet},
-    cloud::{Eni, EniStatus, TAG_CREATOR, TAG_INSTANCE},
+    address::AddressSet,
+    cloud::{Eni, EniStatus, TAG_CREATOR},
     id::{EniId, InstanceId, InstanceType, Mac, VSwitchId, ZoneId},
     limits::InstanceLimits,
 };
@@ -23,6 +22,7 @@ use tokio::time::Instant;
 use super::{
     bucket::Buckets,
     draws,
+    eni::{EniRecord, NewEni, each_address, singles, tagged},
     fate::CloudFaults,
     lifecycle::Timer,
     metadata::MetadataFault,
@@ -58,39 +58,6 @@ pub(super) struct Instance {
     /// The same and those that left not long ago: what metadata may still tell.
     pub(super) seen: BTreeSet<EniId>,
     pub(super) metadata: MetadataFault,
-}
-
-/// One ENI: what it is, and what it was.
-#[derive(Clone, Debug)]
-pub(super) struct EniRecord {
-    /// None when deleted: only reads that lag see it.
-    pub(super) live: Option<Arc<Eni>>,
-    /// States that were, each with the instant at which it ended.
-    past: VecDeque<(Instant, Option<Arc<Eni>>)>,
-    pub(super) primary_nic: bool,
-    /// Counts transitions, so that a timer of an earlier one does nothing.
-    pub(super) epoch: u64,
-    /// The transition under way is held by a fault.
-    pub(super) held: bool,
-    /// The guest that sees it.
-    pub(super) nic: Option<InstanceId>,
-    /// Who asked for its deletion.
-    pub(super) doomed_by: Removal,
-}
-
-impl EniRecord {
-    /// What it was at `then`.
-    pub(super) fn at(&self, then: Instant) -> Option<&Arc<Eni>> {
-        match self.past.iter().find(|(ended, _)| *ended > then) {
-            Some((_, state)) => state.as_ref(),
-            None => self.live.as_ref(),
-        }
-    }
-
-    /// Whether no read can see anything but the present.
-    pub(super) fn settled(&self) -> bool {
-        self.past.is_empty()
-    }
 }
 
 /// What an operation leaves to be done without the lock.
@@ -187,16 +154,7 @@ impl World {
             }
         }
         self.own(&eni.id, &eni.addresses);
-        let record = EniRecord {
-            live: Some(Arc::clone(&eni)),
-            past: VecDeque::from([(now, None)]),
-            primary_nic: new.primary_nic,
-            epoch: 0,
-            held: false,
-            nic: None,
-            doomed_by: Removal::OutOfBand,
-        };
-        self.enis.insert(eni.id.clone(), record);
+        self.enis.insert(eni.id.clone(), EniRecord::new(Arc::clone(&eni), new.primary_nic, now));
         self.trim_later(&eni.id, now);
         eni
     }
@@ -301,32 +259,4 @@ impl World {
             return;
         }
     }
-}
-
-/// What [`World::add_eni`] makes an ENI from.
-#[derive(Debug)]
-pub(super) struct NewEni {
-    pub(super) vswitch: VSwitchId,
-    pub(super) instance: Option<InstanceId>,
-    pub(super) addresses: AddressSet,
-    pub(super) tags: Vec<(String, String)>,
-    pub(super) primary_nic: bool,
-}
-
-/// The instance that an ENI is tagged for.
-pub(super) fn tagged(eni: &Eni) -> Option<&str> {
-    eni.tags.iter().find(|(key, _)| key == TAG_INSTANCE).map(|(_, value)| value.as_str())
-}
-
-fn singles(set: &AddressSet) -> impl Iterator<Item = IpAddr> + '_ {
-    set.v4.iter().copied().map(IpAddr::V4).chain(set.v6.iter().copied().map(IpAddr::V6))
-}
-
-/// Every address of a set, a prefix as its sixteen.
-pub(super) fn each_address(set: &AddressSet) -> Vec<IpAddr> {
-    let of_prefix = |prefix: &Ipv4Net| {
-        let base = u32::from(prefix.network());
-        (0..ADDRESSES_PER_PREFIX).map(move |offset| IpAddr::V4(Ipv4Addr::from(base + offset)))
-    };
-    singles(set).chain(set.prefixes.iter().flat_map(of_prefix)).collect()
 }

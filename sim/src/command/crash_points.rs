@@ -36,7 +36,7 @@ pub(crate) struct Args {
 /// Size of the reference run where nothing is said: one agent is crashed, another shares the cloud with it.
 const USUAL: [&str; 2] = ["nodes=2", "duration=5m"];
 /// The node whose agent is crashed: the first.
-const NODE: &str = "node-0000";
+const NODE: &str = "node-00000";
 
 /// A crash to be tried.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,9 @@ pub(crate) fn crash_points(args: &Args) -> Result<Verdict, Bad> {
     let crashes: Vec<Crash> = passed
         .iter()
         .flat_map(|(point, count)| {
-            passings(*count, args.most).into_iter().map(|nth| Crash { point: point.clone(), nth })
+            passings(u32::try_from(*count).unwrap_or(u32::MAX), args.most)
+                .into_iter()
+                .map(|nth| Crash { point: point.clone(), nth })
         })
         .collect();
     if crashes.is_empty() {
@@ -116,9 +118,9 @@ fn judge(result: Result<Finished, Failure>) -> Option<String> {
     }
 }
 
-fn table<'a>(points: impl Iterator<Item = (&'a str, u32)>, results: &[(Crash, Option<String>)]) -> String {
+fn table<'a>(points: impl Iterator<Item = (&'a str, u64)>, results: &[(Crash, Option<String>)]) -> String {
     let mut rows = vec![["point", "passed", "crashed", "failed"].map(str::to_owned).to_vec()];
-    let mut points: Vec<(&str, u32)> = points.collect();
+    let mut points: Vec<(&str, u64)> = points.collect();
     let known = |point: &str| FIXED.iter().position(|fixed| *fixed == point).unwrap_or(FIXED.len());
     points.sort_by_key(|(point, _)| (known(point), *point));
     for (point, count) in points {

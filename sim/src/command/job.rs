@@ -54,7 +54,7 @@ pub(crate) struct Answer {
     pub(crate) schedule: String,
     /// Cluster time before healing, for a reproducer.
     pub(crate) duration_ms: u64,
-    pub(crate) points: BTreeMap<String, u32>,
+    pub(crate) points: BTreeMap<String, u64>,
 }
 
 impl Job {

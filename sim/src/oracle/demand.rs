@@ -1,6 +1,9 @@
 //! I6: what an agent asks of the cloud, beside what its pods need.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use terway_chaos::{InvariantId, Violation};
 use terway_core::{
@@ -10,16 +13,19 @@ use terway_core::{
 
 use super::Oracle;
 
-/// Requests of one instance that are not answered yet.
+/// Requests of one instance.
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
-    asked: BTreeMap<ClientToken, u32>,
+    /// Not answered for good yet.
+    on_order: BTreeMap<ClientToken, u32>,
+    /// Asked at any time: a replay asks for nothing new.
+    known: BTreeSet<ClientToken>,
 }
 
 /// What a node may ask for at a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
-    /// Pods on the node that have no address.
+    /// Most pods on the node that had no address at one time of late.
     pub pending: u32,
     /// Idle addresses that the configuration wants ready.
     pub floor: u32,
@@ -40,6 +46,7 @@ impl Allowance {
 }
 
 impl Oracle {
+    #[expect(clippy::too_many_arguments, reason = "one event with all that is known of it")]
     /// An agent asks for addresses. A token that is under way already asks for nothing new.
     pub fn asks(
         &self,
@@ -57,10 +64,11 @@ impl Oracle {
         let Some(token) = token else { return };
         let mut inner = self.inner();
         let demand = inner.demand.entry(instance.clone()).or_default();
-        if demand.asked.insert(token.clone(), addresses).is_some() {
+        demand.on_order.insert(token.clone(), addresses);
+        if !demand.known.insert(token.clone()) {
             return;
         }
-        let on_order: u32 = demand.asked.values().sum();
+        let on_order: u32 = demand.on_order.values().sum();
         if on_order > allowance.most() {
             let detail = format!(
                 "{action} asks for {addresses}, which makes {on_order} addresses on order for {} pods without \
@@ -74,12 +82,7 @@ impl Oracle {
     /// An order was answered for good.
     pub fn answered(&self, instance: &InstanceId, token: Option<&ClientToken>) {
         if let (Some(demand), Some(token)) = (self.inner().demand.get_mut(instance), token) {
-            demand.asked.remove(token);
+            demand.on_order.remove(token);
         }
-    }
-
-    /// The agent starts anew: what it had on order is asked for again with the same tokens.
-    pub fn reordered(&self, instance: &InstanceId) {
-        self.inner().demand.remove(instance);
     }
 }
