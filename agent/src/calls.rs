@@ -26,11 +26,13 @@ use crate::shared::Shared;
 
 /// First pause after a throttled call.
 const THROTTLE_BASE: Duration = Duration::from_millis(1000);
-/// Longest pause after throttled calls.
+/// Longest pause after throttled calls while pods wait for the result, and while none does: what only
+/// refills the pool leaves the account's rate to those who need it.
+const THROTTLE_CAP_WAITING: Duration = Duration::from_secs(4);
 const THROTTLE_CAP: Duration = Duration::from_secs(20);
 /// Growth of the pause from one refusal to the next. Slow, because many nodes share the account's rate:
 /// what the one leaves, another takes, and pauses that outgrow the contention leave the rate unused.
-const THROTTLE_GROWTH: f64 = 1.3;
+const THROTTLE_GROWTH: f64 = 1.12;
 /// First pause after a call that failed for reasons of the cloud's own.
 const TRANSIENT_BASE: Duration = Duration::from_millis(1000);
 /// Longest pause after such calls.
@@ -100,14 +102,14 @@ impl Pacing {
 
     /// The account is over its rate: everything on this node pauses. Calls that were under way together
     /// were refused for one and the same reason, so they count once.
-    fn throttled(&self, stretch: f64, retry_after: Option<Duration>) -> Duration {
+    fn throttled(&self, stretch: f64, cap: Duration, retry_after: Option<Duration>) -> Duration {
         let now = Instant::now();
         let mut inner = self.inner();
         if let Some(until) = inner.pause_until.filter(|until| *until > now) {
             return until - now;
         }
-        let grown = THROTTLE_BASE.mul_f64(THROTTLE_GROWTH.powi(inner.strikes.min(20).cast_signed()));
-        let pause = grown.min(THROTTLE_CAP).mul_f64(stretch).max(retry_after.unwrap_or_default());
+        let grown = THROTTLE_BASE.mul_f64(THROTTLE_GROWTH.powi(inner.strikes.min(30).cast_signed()));
+        let pause = grown.min(cap).mul_f64(stretch).max(retry_after.unwrap_or_default());
         inner.pause_until = Some(now + pause);
         inner.strikes += 1;
         pause
@@ -179,7 +181,10 @@ impl Shared {
                     return Err(CloudError { class: RetryClass::Fatal, ..error });
                 }
                 RetryClass::Throttled => {
-                    let pause = self.pacing.throttled(1.0 + self.ports.entropy.unit(), error.retry_after);
+                    let waiting = !self.state().waiters.is_empty();
+                    let cap = if waiting { THROTTLE_CAP_WAITING } else { THROTTLE_CAP };
+                    let stretch = 0.8 + 0.6 * self.ports.entropy.unit();
+                    let pause = self.pacing.throttled(stretch, cap, error.retry_after);
                     let retry_in_ms = pause.as_millis() as u64;
                     self.note_trouble(Cause::Throttled { code: error.code.clone(), retry_in_ms });
                     None
