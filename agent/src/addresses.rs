@@ -42,6 +42,14 @@ impl Shared {
         } else {
             self.call(Action::AssignPrivateIpAddresses, || self.ports.cloud.assign_ipv4(&request)).await
         };
+        let result = match result {
+            Ok(set) => Ok(set),
+            Err(failed) if failed.unsure => match self.given_by(&request).await {
+                Some(set) => Ok(set),
+                None => Err(failed.error),
+            },
+            Err(failed) => Err(failed.error),
+        };
         let mut state = self.state();
         let now = self.now();
         let Some(eni) = state.pool.enis.get_mut(&request.eni) else {
@@ -81,6 +89,33 @@ impl Shared {
         drop(self.store.submit(writes));
         drop(state);
         self.kick.notify_one();
+    }
+
+    /// What a call gave although its answer never came: addresses of the ENI that nobody here knows.
+    async fn given_by(self: &Arc<Self>, request: &Assign) -> Option<AddressSet> {
+        self.ports.probe.sometimes("refused-after-lost-answer");
+        let eni = loop {
+            sleep(READ_LAG).await;
+            match self.describe(&request.eni).await {
+                Ok(eni) => break eni?,
+                // Without a look nothing may be concluded.
+                Err(error) => tracing::warn!(%error, "a lost answer cannot be found out yet"),
+            }
+        };
+        let state = self.state();
+        let known = state.pool.enis.get(&request.eni)?;
+        let mut set = AddressSet::default();
+        if request.count.v6 > 0 {
+            set.v6 = eni.addresses.v6;
+            set.v6.retain(|address| known.v6.get(*address).is_none());
+        } else if request.count.prefixes > 0 {
+            set.prefixes = eni.addresses.prefixes;
+            set.prefixes.retain(|prefix| !known.prefixes.contains_key(prefix));
+        } else {
+            set.v4 = eni.addresses.v4;
+            set.v4.retain(|address| known.v4.get(*address).is_none());
+        }
+        (!set.is_empty()).then_some(set)
     }
 
     fn assign_refused(&self, pool: &mut Pool, id: &EniId, error: &CloudError) {
@@ -172,15 +207,19 @@ impl Shared {
                 match result {
                     Ok(()) => break,
                     // At least one was gone already, and it is not said whether the others went with
-                    // it: look, when reads have caught up, and ask for the rest.
-                    Err(error) if matches!(error.class, RetryClass::AlreadyDone | RetryClass::Converge) => {
+                    // it; or it was refused, but perhaps done before. Look, when reads have caught up,
+                    // and ask for the rest.
+                    Err(failed)
+                        if failed.unsure
+                            || matches!(failed.error.class, RetryClass::AlreadyDone | RetryClass::Converge) =>
+                    {
                         sleep(READ_LAG).await;
                         let Some(eni) = self.describe(id).await? else { break };
                         left.v4.retain(|address| eni.addresses.v4.contains(address));
                         left.v6.retain(|address| eni.addresses.v6.contains(address));
                         left.prefixes.retain(|prefix| eni.addresses.prefixes.contains(prefix));
                     }
-                    Err(error) => return Err(error),
+                    Err(failed) => return Err(failed.error),
                 }
             }
         }

@@ -38,6 +38,16 @@ const TRANSIENT_BASE: Duration = Duration::from_millis(1000);
 /// Longest pause after such calls.
 const TRANSIENT_CAP: Duration = Duration::from_secs(15);
 
+/// A call that failed for good.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// The last answer.
+    pub(crate) error: CloudError,
+    /// An earlier try got no proper answer, so that it may have been applied all the same: what the
+    /// last answer refuses, an earlier one may have done. Only a look at the cloud can tell.
+    pub(crate) unsure: bool,
+}
+
 /// A call under way.
 pub(crate) type Attempt<'a, T> = Pin<Box<dyn Future<Output = Result<T, CloudError>> + Send + 'a>>;
 
@@ -158,8 +168,9 @@ impl Shared {
         &'a self,
         action: Action,
         mut attempt: impl FnMut() -> Attempt<'a, T> + Send,
-    ) -> Result<T, CloudError> {
+    ) -> Result<T, Failed> {
         let mut failures = 0u32;
+        let mut unsure = false;
         loop {
             let probe = self.my_turn(action).await;
             pass(&*self.ports.probe, before(action)).await;
@@ -178,7 +189,7 @@ impl Shared {
             };
             let wait = match error.class {
                 RetryClass::Throttled if terway_core::bug!(self.ports.probe, ThrottleIsFatal) => {
-                    return Err(CloudError { class: RetryClass::Fatal, ..error });
+                    return Err(Failed { error: CloudError { class: RetryClass::Fatal, ..error }, unsure });
                 }
                 RetryClass::Throttled => {
                     let waiting = !self.state().waiters.is_empty();
@@ -190,12 +201,13 @@ impl Shared {
                     None
                 }
                 RetryClass::Transient => {
+                    unsure = true;
                     let action = action.name().to_owned();
                     self.note_trouble(Cause::CloudUnavailable { action, code: error.code.clone() });
                     let base = (TRANSIENT_BASE * 2u32.pow(failures.min(5))).min(TRANSIENT_CAP);
                     Some(self.ports.entropy.jitter(base, 0.5))
                 }
-                _ => return Err(error),
+                _ => return Err(Failed { error, unsure }),
             };
             failures += 1;
             tracing::debug!(%action, code = %error.code, failures, "cloud call will be retried");
