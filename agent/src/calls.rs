@@ -17,7 +17,10 @@ use terway_core::{
     cloud::{Action, CloudError, RetryClass},
     probe::pass,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, sleep_until},
+};
 
 use crate::shared::Shared;
 
@@ -25,6 +28,9 @@ use crate::shared::Shared;
 const THROTTLE_BASE: Duration = Duration::from_millis(1000);
 /// Longest pause after throttled calls.
 const THROTTLE_CAP: Duration = Duration::from_secs(20);
+/// Growth of the pause from one refusal to the next. Slow, because many nodes share the account's rate:
+/// what the one leaves, another takes, and pauses that outgrow the contention leave the rate unused.
+const THROTTLE_GROWTH: f64 = 1.3;
 /// First pause after a call that failed for reasons of the cloud's own.
 const TRANSIENT_BASE: Duration = Duration::from_millis(1000);
 /// Longest pause after such calls.
@@ -37,56 +43,108 @@ pub(crate) type Attempt<'a, T> = Pin<Box<dyn Future<Output = Result<T, CloudErro
 pub(crate) struct Pacing {
     per_minute: BTreeMap<String, u32>,
     inner: Mutex<Inner>,
+    /// The probe has its answer.
+    answered: Notify,
 }
 
 #[derive(Default)]
 struct Inner {
     buckets: BTreeMap<Action, (f64, Instant)>,
     pause_until: Option<Instant>,
+    /// Refusals in a row, each after a pause of its own.
     strikes: u32,
+    /// A call finds out whether the account is at peace again; the others wait for its answer.
+    probing: bool,
+}
+
+/// What a call has to do before it may be made.
+enum Turn {
+    /// Wait until then and ask again.
+    Later(Instant),
+    /// Wait for the probe's answer and ask again.
+    AfterProbe,
+    /// Go; `true` for the probe.
+    Now(bool),
 }
 
 impl Pacing {
     pub(crate) fn new(per_minute: &BTreeMap<String, u32>) -> Self {
-        Self { per_minute: per_minute.clone(), inner: Mutex::default() }
+        Self { per_minute: per_minute.clone(), inner: Mutex::default(), answered: Notify::new() }
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When a call of this action may be made; takes its token from the bucket.
-    fn slot(&self, action: Action) -> Option<Instant> {
+    fn turn(&self, action: Action) -> Turn {
         let now = Instant::now();
+        let mut inner = self.inner();
+        if let Some(until) = inner.pause_until.filter(|until| *until > now) {
+            return Turn::Later(until);
+        }
+        if inner.probing {
+            return Turn::AfterProbe;
+        }
         let limit = self.per_minute.get(action.name()).copied().unwrap_or(action.per_minute()).max(1);
         let rate = f64::from(limit) / 60.0;
-        let mut inner = self.inner();
-        let pause = inner.pause_until.filter(|until| *until > now);
         let (tokens, at) = inner.buckets.entry(action).or_insert((f64::from(limit), now));
-        *tokens = (*tokens + rate * now.duration_since(*at).as_secs_f64()).min(f64::from(limit)) - 1.0;
+        *tokens = (*tokens + rate * now.duration_since(*at).as_secs_f64()).min(f64::from(limit));
         *at = now;
-        let wait = (*tokens < 0.0).then(|| now + Duration::from_secs_f64(-*tokens / rate));
-        pause.max(wait)
+        if *tokens < 1.0 {
+            return Turn::Later(now + Duration::from_secs_f64((1.0 - *tokens) / rate));
+        }
+        *tokens -= 1.0;
+        inner.probing = inner.strikes > 0;
+        Turn::Now(inner.probing)
     }
 
-    /// The account is over its rate: everything on this node pauses.
+    /// The account is over its rate: everything on this node pauses. Calls that were under way together
+    /// were refused for one and the same reason, so they count once.
     fn throttled(&self, stretch: f64, retry_after: Option<Duration>) -> Duration {
         let now = Instant::now();
         let mut inner = self.inner();
-        let base = THROTTLE_BASE.mul_f64(1.6f64.powi(inner.strikes.min(10).cast_signed())).min(THROTTLE_CAP);
-        let pause = base.mul_f64(stretch).max(retry_after.unwrap_or_default());
-        inner.pause_until = inner.pause_until.max(Some(now + pause));
+        if let Some(until) = inner.pause_until.filter(|until| *until > now) {
+            return until - now;
+        }
+        let grown = THROTTLE_BASE.mul_f64(THROTTLE_GROWTH.powi(inner.strikes.min(20).cast_signed()));
+        let pause = grown.min(THROTTLE_CAP).mul_f64(stretch).max(retry_after.unwrap_or_default());
+        inner.pause_until = Some(now + pause);
         inner.strikes += 1;
         pause
     }
 
-    fn succeeded(&self) {
-        // One success does not mean that the account is at peace: come back halfway.
-        self.inner().strikes /= 2;
+    /// A call has its answer.
+    fn answered(&self, probe: bool, refused: bool) {
+        let mut inner = self.inner();
+        if !refused {
+            inner.strikes = 0;
+        }
+        if probe {
+            inner.probing = false;
+        }
+        if probe || !refused {
+            drop(inner);
+            self.answered.notify_waiters();
+        }
     }
 }
 
 impl Shared {
+    /// Waits until a call may be made; `true` if it is the probe of a throttled node.
+    async fn my_turn(&self, action: Action) -> bool {
+        loop {
+            let answered = self.pacing.answered.notified();
+            match self.pacing.turn(action) {
+                Turn::Now(probe) => return probe,
+                Turn::AfterProbe => answered.await,
+                Turn::Later(at) => {
+                    // Callers that were held up together do not go on together.
+                    sleep_until(at + self.ports.entropy.jitter(Duration::from_millis(5), 10.0)).await;
+                }
+            }
+        }
+    }
+
     fn note_trouble(&self, cause: Cause) {
         let now = self.now();
         self.state().pool.trouble = Some((now, cause));
@@ -101,17 +159,14 @@ impl Shared {
     ) -> Result<T, CloudError> {
         let mut failures = 0u32;
         loop {
-            while let Some(at) = self.pacing.slot(action) {
-                // Callers that were held up together do not go on together.
-                let apart = self.ports.entropy.jitter(Duration::from_millis(20), 10.0);
-                sleep_until(at + apart).await;
-            }
+            let probe = self.my_turn(action).await;
             pass(&*self.ports.probe, before(action)).await;
             let result = attempt().await;
             pass(&*self.ports.probe, after(action)).await;
+            let refused = matches!(&result, Err(error) if error.class == RetryClass::Throttled);
+            self.pacing.answered(probe, refused);
             let error = match result {
                 Ok(value) => {
-                    self.pacing.succeeded();
                     if failures > 0 {
                         self.ports.probe.sometimes("cloud-retried-to-success");
                     }

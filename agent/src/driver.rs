@@ -41,6 +41,9 @@ impl Shared {
         let now = self.now();
         state.pool.expire_cooling(now);
         self.serve(&mut state);
+        if state.waiters.is_empty() || state.pool.gather_until.is_some_and(|until| until <= now) {
+            state.pool.gather_until = None;
+        }
         state.pool.note_levels(now);
         note_reclaim(self, &mut state, now);
         let mut waiters = state.waiters.len() as u32;

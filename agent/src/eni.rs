@@ -31,6 +31,8 @@ const LOOK_FIRST: Duration = Duration::from_millis(1500);
 const LOOK_AT_MOST: Duration = Duration::from_secs(10);
 /// The interface usually appears by itself; without a sign of it the cloud is asked after this time.
 const NIC_PATIENCE: Duration = Duration::from_secs(10);
+/// Metadata usually lags the API by no more than this.
+const METADATA_LAG: Duration = Duration::from_secs(6);
 /// An ENI on its way for longer than this gets its call repeated.
 const REPEAT_AFTER: Duration = Duration::from_secs(60);
 /// Reads may lag writes by this much; an ENI is only gone if it is missing for longer.
@@ -75,7 +77,7 @@ impl Shared {
         match result {
             Ok(eni) => {
                 if let Some(id) = self.created(&request, &eni).await {
-                    self.attach(id).await;
+                    self.attach(id, true).await;
                 }
             }
             Err(error) => {
@@ -125,8 +127,11 @@ impl Shared {
         Some(eni.id.clone())
     }
 
-    /// Brings an ENI into use, from wherever it is; gives it back when the cloud refuses.
-    pub(crate) async fn attach(self: Arc<Self>, id: EniId) {
+    /// Brings an ENI into use, from wherever it is; gives it back when the cloud refuses. One that was
+    /// never attached before (`fresh`) needs no read of the cloud: when the kernel sees the interface
+    /// and the metadata lists it as plugged, it is in use. For any other the metadata may speak of the
+    /// time before.
+    pub(crate) async fn attach(self: Arc<Self>, id: EniId, fresh: bool) {
         let mut call_again_at = Instant::now();
         let mut wait = LOOK_FIRST;
         let mut missing_since: Option<Instant> = None;
@@ -134,7 +139,13 @@ impl Shared {
             if call_again_at <= Instant::now() {
                 call_again_at = Instant::now() + REPEAT_AFTER;
                 match self.call_attach(&id).await {
-                    Ok(()) => self.nic_or_patience(&id).await,
+                    Ok(()) => {
+                        self.accepted(&id);
+                        self.nic_or_patience(&id).await;
+                        if fresh && self.plugged_before_long(&id).await && self.in_use(&id).await {
+                            return;
+                        }
+                    }
                     Err(error) if error.class == RetryClass::Converge => {}
                     Err(error) => return self.attach_refused(id, &error).await,
                 }
@@ -229,6 +240,30 @@ impl Shared {
         };
         // Running out of patience is no error: the cloud is asked either way.
         let _ = tokio::time::timeout(NIC_PATIENCE, seen).await;
+    }
+
+    /// The cloud is on it: from here on it can be stuck.
+    fn accepted(&self, id: &EniId) {
+        let now = self.now();
+        if let Some(eni) = self.state().pool.enis.get_mut(id)
+            && matches!(eni.phase, Phase::Attaching { .. })
+        {
+            eni.phase = Phase::Attaching { accepted: Some(now) };
+        }
+        self.kick.notify_one();
+    }
+
+    /// Whether the metadata lists an interface that the kernel sees, now or within its usual lag.
+    async fn plugged_before_long(&self, id: &EniId) -> bool {
+        let begun = Instant::now();
+        while self.nic_seen(id).await && begun.elapsed() < METADATA_LAG {
+            match self.ports.metadata.interfaces().await {
+                Ok(nics) if nics.iter().any(|nic| nic.eni == *id) => return true,
+                Ok(_) => sleep(self.ports.entropy.jitter(Duration::from_millis(500), 0.5)).await,
+                Err(_) => return false,
+            }
+        }
+        false
     }
 
     async fn nic_seen(&self, id: &EniId) -> bool {

@@ -37,6 +37,10 @@ pub type Mono = Duration;
 /// How long an address rests that the cloud shows and nobody here remembers.
 pub(crate) const ADOPTED_REST: Duration = terway_core::config::DEFAULT_COOLDOWN;
 
+/// How long growth waits for company when pods begin to wait. A kubelet starts the pods of a burst within
+/// about this time, and one call then serves them all; the original gathers for 300 ms.
+pub const GATHER: Duration = Duration::from_millis(500);
+
 /// Growth is pointless until a point in time, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
@@ -73,6 +77,9 @@ pub struct Pool {
     /// The last trouble with a call that is being retried, and when: what a waiter is told when its
     /// own time runs out.
     pub trouble: Option<(Mono, Cause)>,
+    /// Pods have begun to wait: growth holds until then, so that one call serves those that come
+    /// together.
+    pub gather_until: Option<Mono>,
     /// Since when idle addresses exceed the maximum.
     pub over_max_since: Option<Mono>,
     /// Last allocation or release.
@@ -95,6 +102,7 @@ impl Pool {
             vswitches,
             blocked: None,
             trouble: None,
+            gather_until: None,
             over_max_since: None,
             last_activity: Mono::ZERO,
             reclaim_at: None,
@@ -196,6 +204,11 @@ impl Pool {
     /// When the next cooling address is free.
     pub fn next_cooled(&self) -> Option<Mono> {
         self.enis.values().filter(|eni| eni.usable()).filter_map(|eni| eni.v4.next_cooled()).min()
+    }
+
+    /// How many pods the addresses that are cooled by `at` can serve.
+    pub fn cooled_by(&self, at: Mono) -> u32 {
+        self.enis.values().filter(|eni| eni.usable()).map(|eni| eni.v4.cooled_by(at)).sum()
     }
 
     /// Notes whether idle is above its maximum; call after each change, before planning.

@@ -112,7 +112,7 @@ impl Shared {
                     }
                     // Detached behind our back: pods on it are cut off until it is attached again.
                     Some(_) => {
-                        eni.phase = Phase::Attaching { since: now };
+                        eni.phase = Phase::Attaching { accepted: None };
                         self.ports.probe.sometimes("eni-reattached");
                         flows.push((id.clone(), eni.phase));
                     }
@@ -128,7 +128,9 @@ impl Shared {
             let shared = self.clone();
             match phase {
                 Phase::Missing => self.lost(&id).await,
-                Phase::Attaching { .. } => self.spawn("attach", async move { shared.attach(id).await }),
+                Phase::Attaching { .. } => {
+                    self.spawn("attach", async move { shared.attach(id, false).await })
+                }
                 Phase::Leaving(_) => self.spawn("remove", async move { shared.remove(id).await }),
                 Phase::InUse => {}
             }

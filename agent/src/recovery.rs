@@ -201,7 +201,7 @@ impl Shared {
         for (id, phase) in on_the_way {
             let shared = self.clone();
             match phase {
-                Phase::Attaching { .. } => self.spawn("attach", async move { shared.attach(id).await }),
+                Phase::Attaching { .. } => self.spawn("attach", async move { shared.attach(id, true).await }),
                 Phase::Leaving(_) => self.spawn("remove", async move { shared.remove(id).await }),
                 Phase::InUse | Phase::Missing => {}
             }

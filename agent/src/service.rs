@@ -18,6 +18,7 @@ use terway_core::{
 use tokio::{sync::oneshot, time::timeout_at};
 
 use crate::{
+    pool::GATHER,
     shared::{Claim, Granted, Shared, Waiter, net_conf},
     store::{Allocation, StoreStopped, Write},
 };
@@ -150,6 +151,9 @@ async fn obtain(
             return Ok((granted, Source::Pool));
         }
         let (answer, reply) = oneshot::channel();
+        if state.waiters.is_empty() {
+            state.pool.gather_until = Some(begun + GATHER);
+        }
         state.waiters.push_back(Waiter { claim, answer });
         reply
     };

@@ -5,6 +5,7 @@ mod events;
 mod model;
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -90,6 +91,8 @@ pub struct RunOutcome {
     pub schedule: Schedule,
     /// What the seed drew in a swarm run, for the summary: (what, value).
     pub drawn: Vec<(String, String)>,
+    /// How often the agent of the first node passed each crash point: what `crash-points` enumerates.
+    pub points: BTreeMap<String, u64>,
 }
 
 /// The run could not be set up: bad input.
@@ -243,7 +246,10 @@ async fn simulate(
         figures.expect(key, *relation, *bound);
     }
     figures.passed = figures.passed();
-    Ok(RunOutcome { figures, pending, schedule: drawn.schedule, drawn: drawn.told })
+    let first = world.node(&world.node_name(0));
+    let points = first.map(|node| node.points.passed()).unwrap_or_default();
+    let points = points.into_iter().map(|(point, count)| (point.to_owned(), count)).collect();
+    Ok(RunOutcome { figures, pending, schedule: drawn.schedule, drawn: drawn.told, points })
 }
 
 fn start_all(world: &Arc<World>, drawn: &Drawn, begun: Instant) -> Result<(), RunError> {

@@ -19,8 +19,8 @@ use crate::store::{EniPhase, EniRecord};
 pub enum Phase {
     /// Created, on its way to the instance.
     Attaching {
-        /// Since when.
-        since: Mono,
+        /// When the cloud accepted the attach call.
+        accepted: Option<Mono>,
     },
     /// In use in the cloud and seen by the host.
     InUse,
@@ -89,7 +89,7 @@ impl PoolEni {
             net: record.net,
             primary: record.primary,
             phase: match record.phase {
-                EniPhase::Attaching => Phase::Attaching { since: now },
+                EniPhase::Attaching => Phase::Attaching { accepted: None },
                 EniPhase::InUse => Phase::InUse,
                 leaving => Phase::Leaving(leaving),
             },

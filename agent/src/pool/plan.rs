@@ -75,44 +75,49 @@ pub fn plan(pool: &Pool, waiters: u32, now: Mono, random: u64) -> Plan {
     let spare = (idle + incoming.total()).saturating_sub(waiters);
     let floor = if spare < threshold { min } else { 0 };
     let need = (waiters + floor).saturating_sub(idle + incoming.total());
-    let mut growth = Growth { pool, now, random, left: need, plan: &mut plan, waiting: waiters > 0 };
-    growth.run();
+    let mut growth = Growth { pool, now, random, left: need, plan: &mut plan };
+    if pool.gather_until.is_none_or(|until| until <= now) {
+        growth.run();
+    } else {
+        growth.left = 0;
+    }
     let unmet = growth.left;
+    if let Some(until) = pool.gather_until {
+        wake(&mut plan, now, until);
+    }
 
-    // A pod waits only for what is really on its way to it.
-    let covered = idle + incoming.healthy + (need - unmet);
-    if waiters > covered {
-        let uncovered = waiters - covered;
-        match refusal(pool, now, incoming.stuck > 0) {
-            Verdict::Refuse(cause) => plan.refuse = Some((uncovered, cause)),
-            Verdict::WaitUntil(at) => wake(&mut plan, at),
-            Verdict::Wait => {}
+    // A pod waits only for what is really on its way to it, or free before long.
+    let soon = pool.cooled_by(now + WORTH_WAITING);
+    let covered = idle + incoming.healthy + (need - unmet) + soon;
+    if waiters > covered
+        && let Some(cause) = refusal(pool, now, incoming.stuck > 0)
+    {
+        plan.refuse = Some((waiters - covered, cause));
+    }
+    if waiters > 0 {
+        for at in [pool.next_cooled(), incoming.first_stuck_at].into_iter().flatten() {
+            wake(&mut plan, now, at);
         }
     }
     if need > 0 {
         // Come back for whatever stands in the way of growth.
-        if let Some(blocked) = &pool.blocked {
-            wake(&mut plan, blocked.until);
+        let blocked = pool.blocked.as_ref().map(|blocked| blocked.until);
+        let full = pool.enis.values().map(|eni| eni.full_until).filter(|until| *until > now).min();
+        for at in [blocked, pool.vswitches.next_probe(), full].into_iter().flatten() {
+            wake(&mut plan, now, at);
         }
-        if let Some(at) = pool.vswitches.next_probe() {
-            wake(&mut plan, at);
-        }
-    }
-    if waiters > 0
-        && let Some(at) = incoming.first_stuck_at
-    {
-        wake(&mut plan, at);
     }
     if waiters == 0 && incoming.total() == 0 {
         shrink(pool, now, idle, min, max, &mut plan);
     }
-    plan.wake_at = plan.wake_at.map(|at| at.max(now + Duration::from_millis(1)));
     plan
 }
 
-/// Sets the earlier of two wake-up times.
-fn wake(plan: &mut Plan, at: Mono) {
-    plan.wake_at = Some(plan.wake_at.map_or(at, |earlier| earlier.min(at)));
+/// Asks for another look at a time to come. What is due already was taken into account just now.
+fn wake(plan: &mut Plan, now: Mono, at: Mono) {
+    if at > now {
+        plan.wake_at = Some(plan.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
 }
 
 /// Pods that calls under way will serve.
@@ -137,13 +142,16 @@ fn incoming(pool: &Pool, now: Mono) -> Incoming {
     };
     for eni in pool.enis.values() {
         match eni.phase {
-            Phase::Attaching { since } => {
+            Phase::Attaching { accepted } => {
                 let units = eni.idle_units(stack);
-                if now >= since + STUCK_AFTER {
+                // Before the call is accepted it may wait for the account's rate: that is not stuck.
+                let stuck_at = accepted.map(|at| at + STUCK_AFTER);
+                if stuck_at.is_some_and(|at| at <= now) {
                     sum.stuck += units;
                 } else {
                     sum.healthy += units;
-                    let at = since + STUCK_AFTER;
+                }
+                if let Some(at) = stuck_at.filter(|at| *at > now) {
                     sum.first_stuck_at = Some(sum.first_stuck_at.map_or(at, |first| first.min(at)));
                 }
             }
@@ -169,46 +177,47 @@ fn assigning_units(eni: &PoolEni, stack: Stack) -> u32 {
     }
 }
 
-enum Verdict {
-    Refuse(Cause),
-    WaitUntil(Mono),
-    Wait,
-}
-
-/// Why nothing is on its way for a waiting pod.
-fn refusal(pool: &Pool, now: Mono, stuck: bool) -> Verdict {
+/// Why nothing is on its way for a waiting pod; nothing when something can still come.
+fn refusal(pool: &Pool, now: Mono, stuck: bool) -> Option<Cause> {
     if let Some(blocked) = pool.blocked.as_ref().filter(|blocked| blocked.until > now) {
-        return Verdict::Refuse(blocked.cause.clone());
-    }
-    let counts = pool.counts();
-    let attached = pool.enis.len() + pool.creating.len();
-    let full = attached as u32 >= pool.capacity.max_enis
-        && pool.enis.values().all(|eni| eni.phase != Phase::InUse || room(pool, eni) == 0);
-    if full {
-        if let Some(at) = pool.next_cooled() {
-            return if at <= now + WORTH_WAITING {
-                Verdict::WaitUntil(at)
-            } else {
-                let next_ms = at.checked_sub(now).unwrap().as_millis() as u64;
-                Verdict::Refuse(Cause::Cooling { cooling: counts.cooling, next_ms })
-            };
-        }
-        if stuck {
-            return Verdict::Refuse(stuck_cause());
-        }
-        return Verdict::Refuse(Cause::NodeFull {
-            enis: attached as u32,
-            max_enis: pool.capacity.max_enis,
-            addresses: counts.total(),
-        });
+        return Some(blocked.cause.clone());
     }
     if pool.vswitches.ids().is_empty() {
-        return Verdict::Refuse(Cause::NoVSwitch { zone: pool.vswitches.zone().to_string() });
+        return Some(Cause::NoVSwitch { zone: pool.vswitches.zone().to_string() });
     }
-    if pool.vswitches.ids().iter().all(|id| !pool.vswitches.open(id, now)) {
-        return Verdict::Refuse(Cause::VSwitchExhausted { vswitches: pool.vswitches.ids().to_vec() });
+    let open = |id| pool.vswitches.open(id, now);
+    let attached = (pool.enis.len() + pool.creating.len()) as u32;
+    let room_for_eni = attached < pool.capacity.max_enis;
+    let creating_room = pool.creating.values().any(|creating| creating.units < pool.capacity.pods_per_eni());
+    let mut room_without_addresses = room_for_eni && !pool.vswitches.ids().iter().any(open);
+    let mut hope = creating_room || (room_for_eni && !room_without_addresses);
+    for eni in pool.enis.values().filter(|eni| room(pool, eni) > 0) {
+        match eni.phase {
+            // It grows once it is in use, unless it never will be.
+            Phase::Attaching { accepted } => hope |= accepted.is_none_or(|at| now < at + STUCK_AFTER),
+            Phase::InUse if eni.ops.none() && !open(&eni.vswitch) => room_without_addresses = true,
+            Phase::InUse => hope |= eni.full_until <= now,
+            Phase::Missing | Phase::Leaving(_) => {}
+        }
     }
-    if stuck { Verdict::Refuse(stuck_cause()) } else { Verdict::Wait }
+    if hope {
+        return None;
+    }
+    if room_without_addresses {
+        return Some(Cause::VSwitchExhausted { vswitches: pool.vswitches.ids().to_vec() });
+    }
+    if stuck {
+        return Some(stuck_cause());
+    }
+    let counts = pool.counts();
+    Some(match pool.next_cooled() {
+        Some(at) => {
+            Cause::Cooling { cooling: counts.cooling, next_ms: at.saturating_sub(now).as_millis() as u64 }
+        }
+        None => {
+            Cause::NodeFull { enis: attached, max_enis: pool.capacity.max_enis, addresses: counts.total() }
+        }
+    })
 }
 
 fn stuck_cause() -> Cause {
@@ -228,7 +237,6 @@ struct Growth<'a> {
     random: u64,
     /// Pods still to be provided for.
     left: u32,
-    waiting: bool,
     plan: &'a mut Plan,
 }
 
@@ -317,10 +325,6 @@ impl Growth<'_> {
                 return;
             }
         }
-        // More ENIs would help but only so many may be under way: those that wait are covered later.
-        if self.left > 0 && self.waiting && held < pool.capacity.max_enis {
-            self.left = 0;
-        }
     }
 
     fn create_count(&self) -> (AddressCount, u32) {
@@ -347,13 +351,13 @@ fn shrink(pool: &Pool, now: Mono, idle: u32, min: u32, max: u32, plan: &mut Plan
         if due <= now {
             surplus = idle.saturating_sub(max);
         } else {
-            wake(plan, due);
+            wake(plan, now, due);
         }
     }
     if let Some(reclaim) = &pool.policy.reclaim {
         match pool.reclaim_at {
             Some(at) if at <= now => surplus = surplus.max(reclaim.batch.min(idle.saturating_sub(min))),
-            Some(at) => wake(plan, at),
+            Some(at) => wake(plan, now, at),
             None => {}
         }
     }

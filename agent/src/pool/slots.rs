@@ -121,6 +121,11 @@ impl<A: Ord + Copy> Slots<A> {
         self.cooling.first().map(|(until, _)| *until)
     }
 
+    /// Addresses whose cooldown ends by then.
+    pub fn cooled_by(&self, at: Mono) -> u32 {
+        self.cooling.iter().take_while(|(until, _)| *until <= at).count() as u32
+    }
+
     /// Adds an address, or leaves a known one as it is.
     pub fn add(&mut self, address: A, slot: Slot) {
         if !self.slots.contains_key(&address) {

@@ -1,8 +1,8 @@
 //! The time that the cloud's limits alone impose on a burst: what no agent, however good, can beat.
 //!
-//! Every node needs its ENIs created and attached, and one read that says they are in use. The account's
-//! bucket admits these calls at its rate; and the last call admitted still takes its latency. The bound
-//! assumes no wasted call, no retry, no waiting but for the cloud, and median latencies.
+//! Every node needs its ENIs created and attached. The account's bucket admits these calls at its rate; and
+//! the last call admitted still takes its latency. The bound assumes no read, no wasted call, no retry, no
+//! waiting but for the cloud, and median latencies.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,6 @@ pub(super) fn seconds(world: &World, nodes: u32) -> f64 {
         let enis = f64::from(pods.div_ceil(per_eni.max(1)));
         *calls.entry(Action::CreateNetworkInterface).or_default() += enis;
         *calls.entry(Action::AttachNetworkInterface).or_default() += enis;
-        *calls.entry(Action::DescribeNetworkInterfaces).or_default() += 1.0;
     }
     let mut admitted: f64 = 0.0;
     if let Some(bucket) = &model.account_bucket {
@@ -46,9 +45,10 @@ pub(super) fn seconds(world: &World, nodes: u32) -> f64 {
         };
         admitted = admitted.max((count - capacity).max(0.0) / rate);
     }
-    // From the last call admitted: a read, after an attach, after a create.
-    let chain = [model.create, model.attach, model.attach_settles, model.describe];
-    admitted + chain.into_iter().map(median_seconds).sum::<f64>()
+    // From the last call admitted, an attach, until its ENI is in use.
+    let chain = [model.attach, model.attach_settles];
+    let all_at_once = median_seconds(model.create);
+    admitted.max(all_at_once) + chain.into_iter().map(median_seconds).sum::<f64>()
 }
 
 /// Median of the log-normal between the ends of a span: their geometric mean.

@@ -53,7 +53,7 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<(Value, AgentConfig), I
         if let Err(error) = EniConf::from_json(&alone.to_string()) {
             let text = error.to_string();
             let expected = text.split("expected ").nth(1).and_then(|rest| rest.split(" at line").next());
-            return Err(from.wrong(key, expected.unwrap_or("a value of the type in the documentation")));
+            return Err(from.wrong(key, expected.map_or("a value of another type", in_words)));
         }
     }
     let document =
@@ -75,10 +75,10 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<(Value, AgentConfig), I
 
 /// What the agent takes in silence and a scenario does not.
 fn stricter(from: &Section<'_>) -> Result<(), InputError> {
+    const PERIOD: &str = "a duration above zero, such as 300s or 10m";
     if let Some(section) = from.section("eni_config")? {
         section.only(&["eni_allocate_batch"])?;
     }
-    const PERIOD: &str = "a duration above zero, such as 300s or 10m";
     for key in ["ip_pool_sync_period", "idle_ip_reclaim_interval"] {
         from.read(key, PERIOD, |value| as_duration(value).filter(|period| !period.is_zero()))?;
     }
@@ -98,6 +98,19 @@ fn stricter(from: &Section<'_>) -> Result<(), InputError> {
         }
     }
     Ok(())
+}
+
+/// What the reader expected, for people.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "i64" | "u32" => "a whole number",
+        "f64" => "a number",
+        "a string" => "a text",
+        "a boolean" => "true or false",
+        "a map" => "a table",
+        "a sequence" => "a list",
+        other => other,
+    }
 }
 
 /// TOML as JSON; a date becomes its text, which no key accepts.

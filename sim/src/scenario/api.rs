@@ -35,7 +35,9 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<ApiModel, InputError> {
     }
     model.history_age = from.span("history_age")?.unwrap_or(model.history_age);
     model.watch_timeout = from.span("watch_timeout")?.unwrap_or(model.watch_timeout);
-    model.bookmark_period = bookmarks(from)?.unwrap_or(model.bookmark_period);
+    if from.get("bookmark_period").is_some() {
+        model.bookmark_period = bookmarks(from)?;
+    }
     for (key, count) in
         [("history_events", &mut model.history_events), ("watch_queue", &mut model.watch_queue)]
     {
@@ -46,9 +48,12 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<ApiModel, InputError> {
     Ok(model)
 }
 
-fn bookmarks(from: &Section<'_>) -> Result<Option<Option<Duration>>, InputError> {
-    from.read("bookmark_period", "a duration above zero, or \"never\"", |value| match value.as_str()? {
-        "never" => Some(None),
-        _ => as_duration(value).filter(|period| !period.is_zero()).map(Some),
+/// The period that is written, or none for the word.
+fn bookmarks(from: &Section<'_>) -> Result<Option<Duration>, InputError> {
+    if from.get("bookmark_period").and_then(toml::Value::as_str) == Some("never") {
+        return Ok(None);
+    }
+    from.read("bookmark_period", "a duration above zero, or \"never\"", |value| {
+        as_duration(value).filter(|period| !period.is_zero())
     })
 }
