@@ -508,6 +508,7 @@ impl CloudObserver for Eyes {
             instance,
             action,
             request.token.as_ref(),
+            request.eni.as_ref(),
             request.addresses_asked,
             allowance,
         );
