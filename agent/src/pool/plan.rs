@@ -103,7 +103,7 @@ pub fn plan(pool: &Pool, waiters: u32, now: Mono, random: u64) -> Plan {
         // Come back for whatever stands in the way of growth.
         let blocked = pool.blocked.as_ref().map(|blocked| blocked.until);
         let full = pool.enis.values().map(|eni| eni.full_until).filter(|until| *until > now).min();
-        for at in [blocked, pool.vswitches.next_probe(), full].into_iter().flatten() {
+        for at in [blocked, pool.vswitches.next_probe(now), full].into_iter().flatten() {
             wake(&mut plan, now, at);
         }
     }

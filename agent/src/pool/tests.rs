@@ -12,3 +12,4 @@ mod node;
 mod release;
 mod slots;
 mod vswitches;
+mod wakeups;
