@@ -345,6 +345,12 @@ impl Growth<'_> {
 
 /// Gives back what is idle beyond the maximum for long enough, or what slow reclaim allows.
 fn shrink(pool: &Pool, now: Mono, idle: u32, min: u32, max: u32, plan: &mut Plan) {
+    // The end of a rest is no event: where it makes a surplus, come and see.
+    if idle + pool.counts().cooling > max
+        && let Some(at) = pool.next_cooled()
+    {
+        wake(plan, now, at);
+    }
     let mut surplus = 0;
     if let Some(since) = pool.over_max_since {
         let due = since + pool.policy.surplus_hold;

@@ -40,6 +40,22 @@ fn a_vswitch_whose_wait_is_over_does_not_hide_that_anothers_ends_later() {
     assert_eq!(plan.wake_at, Some(node.now + std::time::Duration::from_secs(15)));
 }
 
+#[test]
+fn the_end_of_a_rest_that_makes_a_surplus_wakes_the_planner() {
+    let mut node = full_of_two();
+    node.pool.policy.max_pool = 0;
+    node.step(Step::Leave(0));
+    node.step(Step::Leave(0));
+    node.settle();
+    assert_eq!(node.plan().wake_at, node.pool.next_cooled());
+    node.now = node.pool.next_cooled().expect("they rest");
+    node.settle();
+    node.now = node.plan().wake_at.expect("the surplus is held for a while");
+    node.settle();
+    let eni = node.pool.enis.keys().next().cloned().expect("one");
+    assert_eq!(node.plan().actions, [super::super::PoolAction::Remove { eni }]);
+}
+
 proptest! {
     #[test]
     fn a_pool_that_can_do_nothing_does_not_spin(setup in setup(), steps in steps()) {
