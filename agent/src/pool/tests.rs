@@ -9,6 +9,7 @@ mod draw;
 mod handout;
 mod limits;
 mod node;
+mod progress;
 mod release;
 mod slots;
 mod vswitches;
