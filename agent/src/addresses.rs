@@ -184,12 +184,17 @@ impl Shared {
     }
 
     /// Gives addresses back. Returns what the ENI still has, and why if it was refused.
-    async fn call_unassign(self: &Arc<Self>, id: &EniId, set: &AddressSet) -> (AddressSet, Option<CloudError>) {
+    async fn call_unassign(
+        self: &Arc<Self>,
+        id: &EniId,
+        set: &AddressSet,
+    ) -> (AddressSet, Option<CloudError>) {
         let v4 = AddressSet { v4: set.v4.clone(), v6: Vec::new(), prefixes: set.prefixes.clone() };
         let v6 = AddressSet { v6: set.v6.clone(), ..AddressSet::default() };
         let mut kept = AddressSet::default();
         let mut refusal = None;
-        for (action, part) in [(Action::UnassignPrivateIpAddresses, v4), (Action::UnassignIpv6Addresses, v6)] {
+        for (action, part) in [(Action::UnassignPrivateIpAddresses, v4), (Action::UnassignIpv6Addresses, v6)]
+        {
             let mut left = part;
             while !left.is_empty() {
                 let result = self

@@ -91,7 +91,9 @@ impl Shared {
             match self.describe_all(filter).await {
                 Ok(enis) => {
                     let made = |eni: &Eni| {
-                        eni.tags.iter().any(|(key, value)| key == TAG_TOKEN && value == request.token.as_str())
+                        eni.tags
+                            .iter()
+                            .any(|(key, value)| key == TAG_TOKEN && value == request.token.as_str())
                     };
                     return enis.into_iter().find(made);
                 }

@@ -233,3 +233,6 @@ impl Pool {
         self.blocked = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,22 +76,22 @@ pub fn plan(pool: &Pool, waiters: u32, now: Mono, random: u64) -> Plan {
     let coming = idle + incoming.healthy;
     let floor = if coming.saturating_sub(waiters) < threshold { min } else { 0 };
     let need = (waiters + floor).saturating_sub(coming);
-    let mut growth = Growth { pool, now, random, left: need, plan: &mut plan };
+    let mut growth = Growth { pool, now, random, left: need, ordered: 0, plan: &mut plan };
     if pool.gather_until.is_none_or(|until| until <= now) {
         growth.run();
     } else {
-        growth.left = 0;
+        growth.ordered = need;
     }
-    let unmet = growth.left;
+    let ordered = growth.ordered;
     if let Some(until) = pool.gather_until {
         wake(&mut plan, now, until);
     }
 
     // A pod waits only for what is really on its way to it, or free before long.
     let soon = pool.cooled_by(now + WORTH_WAITING);
-    let covered = coming + (need - unmet) + soon;
+    let covered = coming + ordered + soon;
     if waiters > covered
-        && let Some(cause) = refusal(pool, now, incoming.stuck > 0)
+        && let Some(cause) = refusal(pool, now, &incoming, ordered > 0)
     {
         plan.refuse = Some((waiters - covered, cause));
     }
@@ -104,7 +104,7 @@ pub fn plan(pool: &Pool, waiters: u32, now: Mono, random: u64) -> Plan {
         // Come back for whatever stands in the way of growth.
         let blocked = pool.blocked.as_ref().map(|blocked| blocked.until);
         let full = pool.enis.values().map(|eni| eni.full_until).filter(|until| *until > now).min();
-        for at in [blocked, pool.vswitches.next_probe(), full].into_iter().flatten() {
+        for at in [blocked, pool.vswitches.next_probe(now), full].into_iter().flatten() {
             wake(&mut plan, now, at);
         }
     }
@@ -179,7 +179,7 @@ fn assigning_units(eni: &PoolEni, stack: Stack) -> u32 {
 }
 
 /// Why nothing is on its way for a waiting pod; nothing when something can still come.
-fn refusal(pool: &Pool, now: Mono, stuck: bool) -> Option<Cause> {
+fn refusal(pool: &Pool, now: Mono, incoming: &Incoming, growing: bool) -> Option<Cause> {
     if let Some(blocked) = pool.blocked.as_ref().filter(|blocked| blocked.until > now) {
         return Some(blocked.cause.clone());
     }
@@ -201,13 +201,16 @@ fn refusal(pool: &Pool, now: Mono, stuck: bool) -> Option<Cause> {
             Phase::Missing | Phase::Leaving(_) => {}
         }
     }
-    if hope {
+    // Nothing was ordered although there is room: what is stuck stands for it, or takes up the places
+    // of the ENIs that may be under way.
+    let behind_stuck = incoming.stuck > 0 && incoming.healthy == 0 && !growing;
+    if hope && !behind_stuck {
         return None;
     }
     if room_without_addresses {
         return Some(Cause::VSwitchExhausted { vswitches: pool.vswitches.ids().to_vec() });
     }
-    if stuck {
+    if incoming.stuck > 0 {
         return Some(stuck_cause());
     }
     let counts = pool.counts();
@@ -238,6 +241,8 @@ struct Growth<'a> {
     random: u64,
     /// Pods still to be provided for.
     left: u32,
+    /// Pods that the actions will serve: more than asked for where addresses come in lots.
+    ordered: u32,
     plan: &'a mut Plan,
 }
 
@@ -283,7 +288,7 @@ impl Growth<'_> {
                     Grain::Prefix => AddressCount { prefixes: slots, ..AddressCount::default() },
                 };
                 self.push_assign(eni, count);
-                self.left = self.left.saturating_sub(slots * per_slot);
+                self.note(slots * per_slot);
             }
             Stack::Ipv4 => {}
             Stack::Dual => self.assign_pairs(eni),
@@ -303,7 +308,13 @@ impl Growth<'_> {
             self.push_assign(eni, AddressCount { v6: add6, ..AddressCount::default() });
         }
         let pairs = (v4 + add4).min(v6 + add6) - v4.min(v6);
-        self.left = self.left.saturating_sub(pairs);
+        self.note(pairs);
+    }
+
+    /// Counts pods that an action will serve.
+    fn note(&mut self, units: u32) {
+        self.left = self.left.saturating_sub(units);
+        self.ordered += units;
     }
 
     fn push_assign(&mut self, eni: &PoolEni, count: AddressCount) {
@@ -319,7 +330,7 @@ impl Growth<'_> {
             let Some(vswitch) = pool.vswitches.pick(self.now, self.random.rotate_left(held)) else { return };
             let (count, units) = self.create_count();
             self.plan.actions.push(PoolAction::Create { vswitch: vswitch.clone(), count, units });
-            self.left = self.left.saturating_sub(units);
+            self.note(units);
             under_way += 1;
             held += 1;
             if pool.vswitches.any_set_aside() {
@@ -346,6 +357,12 @@ impl Growth<'_> {
 
 /// Gives back what is idle beyond the maximum for long enough, or what slow reclaim allows.
 fn shrink(pool: &Pool, now: Mono, idle: u32, min: u32, max: u32, plan: &mut Plan) {
+    // The end of a rest is no event: where it makes a surplus, come and see.
+    if idle + pool.counts().cooling > max
+        && let Some(at) = pool.next_cooled()
+    {
+        wake(plan, now, at);
+    }
     let mut surplus = 0;
     if let Some(since) = pool.over_max_since {
         let due = since + pool.policy.surplus_hold;

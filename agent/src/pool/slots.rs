@@ -68,7 +68,7 @@ impl Counts {
 /// Addresses of one family.
 #[derive(Clone, Debug)]
 pub struct Slots<A> {
-    slots: BTreeMap<A, Slot>,
+    states: BTreeMap<A, Slot>,
     idle: BTreeSet<(Mono, A)>,
     cooling: BTreeSet<(Mono, A)>,
     counts: Counts,
@@ -77,7 +77,7 @@ pub struct Slots<A> {
 impl<A> Default for Slots<A> {
     fn default() -> Self {
         Self {
-            slots: BTreeMap::new(),
+            states: BTreeMap::new(),
             idle: BTreeSet::new(),
             cooling: BTreeSet::new(),
             counts: Counts::default(),
@@ -98,17 +98,17 @@ impl<A: Ord + Copy> Slots<A> {
 
     /// True when there is none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.states.is_empty()
     }
 
     /// State of an address.
     pub fn get(&self, address: A) -> Option<Slot> {
-        self.slots.get(&address).copied()
+        self.states.get(&address).copied()
     }
 
     /// Every address with its state.
     pub fn iter(&self) -> impl Iterator<Item = (A, Slot)> {
-        self.slots.iter().map(|(address, slot)| (*address, *slot))
+        self.states.iter().map(|(address, slot)| (*address, *slot))
     }
 
     /// Idle addresses, the longest idle first.
@@ -128,7 +128,7 @@ impl<A: Ord + Copy> Slots<A> {
 
     /// Adds an address, or leaves a known one as it is.
     pub fn add(&mut self, address: A, slot: Slot) {
-        if !self.slots.contains_key(&address) {
+        if !self.states.contains_key(&address) {
             self.put(address, slot);
         }
     }
@@ -144,7 +144,7 @@ impl<A: Ord + Copy> Slots<A> {
 
     /// Forgets an address.
     pub fn remove(&mut self, address: A) -> Option<Slot> {
-        let old = self.slots.remove(&address)?;
+        let old = self.states.remove(&address)?;
         *self.counts.of(old) -= 1;
         match old {
             Slot::Idle { since } => self.idle.remove(&(since, address)),
@@ -167,7 +167,7 @@ impl<A: Ord + Copy> Slots<A> {
     }
 
     fn put(&mut self, address: A, slot: Slot) {
-        self.slots.insert(address, slot);
+        self.states.insert(address, slot);
         *self.counts.of(slot) += 1;
         match slot {
             Slot::Idle { since } => self.idle.insert((since, address)),

@@ -67,9 +67,11 @@ impl VSwitches {
         }
     }
 
-    /// When the next one that is set aside may be tried.
-    pub fn next_probe(&self) -> Option<Mono> {
-        self.set_aside.values().filter(|aside| !aside.probing).map(|aside| aside.until).min()
+    /// When the next wait of one that is set aside ends. One whose wait is over may be tried already,
+    /// and must not hide those that follow.
+    pub fn next_probe(&self, now: Mono) -> Option<Mono> {
+        let waiting = self.set_aside.values().filter(|aside| !aside.probing && aside.until > now);
+        waiting.map(|aside| aside.until).min()
     }
 
     /// Whether any is set aside.
