@@ -1,6 +1,6 @@
 //! The node's addresses in memory: which are idle, assigned, cooling or leaving, and what is on its
 //! way. Pure state: it takes the time as an argument, does no I/O, and decides nothing about the
-//! cloud (that is [`plan`]).
+//! cloud (that is [`plan()`]).
 //!
 //! An address is `Idle → Assigned → Cooling → Idle`, and leaves by `Idle → Releasing → gone`. It is
 //! handed out only while its ENI is usable: `InUse` in the cloud and seen by the host.

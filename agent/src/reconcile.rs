@@ -225,7 +225,9 @@ fn compare(
         if eni.v4.get(address).is_some() || eni.grain == Grain::Prefix {
             continue;
         }
-        if seen.unknown.contains(&key) {
+        if trusting {
+            eni.add(&AddressSet { v4: vec![address], ..AddressSet::default() }, Slot::Idle { since: now });
+        } else if seen.unknown.contains(&key) {
             changed = true;
             // It may have left a pod a moment ago, so it rests before it is used.
             let rest = Slot::Cooling { until: now + crate::pool::ADOPTED_REST };

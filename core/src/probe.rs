@@ -96,7 +96,7 @@ mod bugs {
         DemandCountedTwice "demand-counted-twice" "waiting pods are counted once more as missing floor";
         WaiterNeverFailed "waiter-never-failed" "a waiting ADD is not told why it cannot be served";
         GcStopsOnExhaustion "gc-stops-on-exhaustion" "pod garbage collection stops while a vSwitch is exhausted";
-        TrustLaggingDescribe "trust-lagging-describe" "addresses missing in one Describe are dropped at once";
+        TrustLaggingDescribe "trust-lagging-describe" "what one Describe lists or lacks is believed at once";
         SkipStoreWrite "skip-store-write" "an allocation is answered but not recorded";
         SkipIntent "skip-intent" "a create is not preceded by a durable intent";
         TrustEmptyPodList "trust-empty-pod-list" "records are freed when the pod list does not show their pods";

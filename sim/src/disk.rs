@@ -108,6 +108,8 @@ struct State {
     error_probability: f64,
     /// Completed syncs, for figures.
     syncs: u64,
+    /// The content was lost or damaged at some time.
+    lost: bool,
 }
 
 /// A disk of one node.
@@ -129,6 +131,7 @@ impl SimDisk {
                 crash_after_writes: None,
                 error_probability: 0.0,
                 syncs: 0,
+                lost: false,
             })),
         })
     }
@@ -173,6 +176,7 @@ impl SimDisk {
         let mut state = self.state();
         state.generation += 1;
         state.unsynced.clear();
+        state.lost = true;
         (state.synced, state.current) = (Image::default(), Image::default());
     }
 
@@ -207,6 +211,11 @@ impl SimDisk {
     /// Reads and writes fail with this probability.
     pub fn set_errors(&self, probability: f64) {
         self.state().error_probability = probability;
+    }
+
+    /// Whether the content was lost or damaged at some time: what the agent knew is then gone.
+    pub fn was_lost(&self) -> bool {
+        self.state().lost
     }
 
     /// Completed syncs.

@@ -211,7 +211,8 @@ async fn simulate(
         meter.until(world.trace.now() + Duration::from_secs(5), progress).await;
         pending = quiet::pending(&world);
     }
-    let leaks = quiet::judge(&world);
+    // A fatal breach stops the run where it is: nothing is quiet then, and nothing to be judged by that.
+    let leaks = if world.oracle.judged().1 { quiet::Leaks::default() } else { quiet::judge(&world) };
     let bound = world.burst_took().map(|(_, took)| {
         Burst::new(took.map(|took| took.as_secs_f64()), bound::seconds(&world, drawn.nodes))
     });

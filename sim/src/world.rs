@@ -309,7 +309,19 @@ impl World {
     pub fn agent_serves(&self, node: &SimNode, agent: &Agent) {
         let now = self.trace.now();
         self.trace.event(node.name.as_str(), format_args!("agent serves"));
-        self.oracle.recovered(now, &node.name, &agent.snapshot().allocations);
+        let snapshot = agent.snapshot();
+        self.oracle.recovered(now, &node.name, &snapshot.allocations);
+        if snapshot.creating > 0 || node.disk.was_lost() {
+            return;
+        }
+        // Intent before effect: what the cloud made for this instance is on record, or an intent is.
+        for eni in self.cloud.ours_tagged(&node.instance) {
+            if !agent.knows(&eni.id) {
+                let detail =
+                    format!("after its restart the agent has neither record nor intent of {}", eni.id);
+                self.oracle.breach(InvariantId::I3, now, Some(node.name.as_str()), detail);
+            }
+        }
     }
 
     /// Whether the run settles: nothing new begins, nothing ends by itself.

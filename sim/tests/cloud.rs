@@ -167,7 +167,7 @@ impl CloudObserver for Log {
         &self,
         instance: Option<&InstanceId>,
         action: Action,
-        _request: &RequestSummary,
+        _request: &terway_sim::cloud::RequestSummary,
         outcome: Result<(), &CloudError>,
         wasted: bool,
     ) {

@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use terway_agent::{Snapshot, pool::addresses_of};
@@ -99,16 +100,19 @@ pub fn judge(world: &World) -> Leaks {
     leaks
 }
 
-/// I4 while the run goes on: records that outlive their sandbox by more than collection takes.
+/// I3 and I4 while the run goes on: ENIs that nobody tracks for long, and records that outlive their
+/// sandbox by more than collection takes.
 #[derive(Default)]
 pub struct Outliving {
-    since: BTreeMap<(String, String), std::time::Duration>,
+    since: BTreeMap<(String, String), Duration>,
 }
 
 impl Outliving {
     /// Longest that a record may outlive its sandbox: two passes of the collector, the retries of a DEL,
     /// and a restart of the agent in between, with room to spare.
-    const BOUND: std::time::Duration = std::time::Duration::from_secs(300);
+    const BOUND: Duration = Duration::from_secs(300);
+    /// Longest that an ENI may be tracked by nobody.
+    const UNTRACKED: Duration = Duration::from_secs(600);
 
     /// Looks at every node; call each minute.
     pub fn look(&mut self, world: &World) {
@@ -120,6 +124,7 @@ impl Outliving {
             if world.api_faulty() || node.incarnation_age() < Self::BOUND {
                 continue;
             }
+            self.untracked(world, &node, &agent, &mut seen);
             let (counts, _) = agent.levels();
             if counts.assigned as usize == world.oracle.on_node(&node.name).len() {
                 continue;
@@ -134,6 +139,28 @@ impl Outliving {
             }
         }
         self.since = seen;
+    }
+
+    fn untracked(
+        &self,
+        world: &World,
+        node: &SimNode,
+        agent: &terway_agent::Agent,
+        seen: &mut BTreeMap<(String, String), Duration>,
+    ) {
+        let now = world.trace.now();
+        for eni in world.cloud.ours_tagged(&node.instance) {
+            if agent.knows(&eni.id) || node.disk.was_lost() || agent.snapshot().creating > 0 {
+                continue;
+            }
+            let key = (node.name.to_string(), eni.id.to_string());
+            let since = self.since.get(&key).copied().unwrap_or(now);
+            if now.saturating_sub(since) > Self::UNTRACKED {
+                let detail = format!("{} ({:?}) is tracked by nobody for 10 min", eni.id, eni.status);
+                world.oracle.breach(InvariantId::I3, now, Some(node.name.as_str()), detail);
+            }
+            seen.insert(key, since);
+        }
     }
 }
 
