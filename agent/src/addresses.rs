@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use terway_core::{
     address::AddressSet,
     cause::Cause,
-    cloud::{Action, Assign, CloudError, RetryClass},
+    cloud::{Action, Assign, CloudError, Eni, RetryClass},
     id::EniId,
     probe::pass,
 };
@@ -41,6 +41,14 @@ impl Shared {
             self.call(Action::AssignIpv6Addresses, || self.ports.cloud.assign_ipv6(&request)).await
         } else {
             self.call(Action::AssignPrivateIpAddresses, || self.ports.cloud.assign_ipv4(&request)).await
+        };
+        let result = match result {
+            Ok(set) => Ok(set),
+            Err(failed) if failed.unsure => match self.given_by(&request).await {
+                Some(set) => Ok(set),
+                None => Err(failed.error),
+            },
+            Err(failed) => Err(failed.error),
         };
         let mut state = self.state();
         let now = self.now();
@@ -81,6 +89,26 @@ impl Shared {
         drop(self.store.submit(writes));
         drop(state);
         self.kick.notify_one();
+    }
+
+    /// What a call gave although its answer never came: addresses of the ENI that nobody here knows.
+    async fn given_by(self: &Arc<Self>, request: &Assign) -> Option<AddressSet> {
+        self.ports.probe.sometimes("refused-after-lost-answer");
+        let eni = self.look_surely(&request.eni).await?;
+        let state = self.state();
+        let known = state.pool.enis.get(&request.eni)?;
+        let mut set = AddressSet::default();
+        if request.count.v6 > 0 {
+            set.v6 = eni.addresses.v6;
+            set.v6.retain(|address| known.v6.get(*address).is_none());
+        } else if request.count.prefixes > 0 {
+            set.prefixes = eni.addresses.prefixes;
+            set.prefixes.retain(|prefix| !known.prefixes.contains_key(prefix));
+        } else {
+            set.v4 = eni.addresses.v4;
+            set.v4.retain(|address| known.v4.get(*address).is_none());
+        }
+        (!set.is_empty()).then_some(set)
     }
 
     fn assign_refused(&self, pool: &mut Pool, id: &EniId, error: &CloudError) {
@@ -128,7 +156,7 @@ impl Shared {
     /// The part of [`unassign`](Self::unassign) that a restart repeats.
     pub(crate) async fn unassign_again(self: Arc<Self>, intent: Intent) {
         let Intent::Unassign { token, eni: id, set } = intent else { return };
-        let result = self.call_unassign(&id, &set).await;
+        let (kept, refusal) = self.call_unassign(&id, &set).await;
         let mut state = self.state();
         let now = self.now();
         let Some(eni) = state.pool.enis.get_mut(&id) else {
@@ -137,28 +165,34 @@ impl Shared {
         };
         eni.ops.release = false;
         eni.touched = now;
-        let mut writes = vec![Write::DropIntent(token)];
-        match result {
-            Ok(()) => {
-                writes.extend(set.v4.iter().map(|address| Write::DropCooling(*address)));
-                eni.remove(&set);
-                writes.push(Write::PutEni(eni.record()));
-            }
+        let mut gone = set;
+        gone.v4.retain(|address| !kept.v4.contains(address));
+        gone.v6.retain(|address| !kept.v6.contains(address));
+        gone.prefixes.retain(|prefix| !kept.prefixes.contains(prefix));
+        eni.remove(&gone);
+        let mut writes = vec![Write::DropIntent(token), Write::PutEni(eni.record())];
+        writes.extend(gone.v4.iter().map(|address| Write::DropCooling(*address)));
+        if let Some(error) = refusal {
             // Refused: they are still ours, so they may as well be used.
-            Err(error) => {
-                tracing::warn!(eni = %id, code = %error.code, "addresses could not be given back");
-                eni.set_all(&set, Slot::Idle { since: now });
-                state.pool.over_max_since = Some(now + RELEASE_PAUSE);
-            }
+            tracing::warn!(eni = %id, code = %error.code, "addresses could not be given back");
+            eni.set_all(&kept, Slot::Idle { since: now });
+            state.pool.over_max_since = Some(now + RELEASE_PAUSE);
         }
         drop(self.store.submit(writes));
         drop(state);
         self.kick.notify_one();
     }
 
-    async fn call_unassign(self: &Arc<Self>, id: &EniId, set: &AddressSet) -> Result<(), CloudError> {
+    /// Gives addresses back. Returns what the ENI still has, and why if it was refused.
+    async fn call_unassign(
+        self: &Arc<Self>,
+        id: &EniId,
+        set: &AddressSet,
+    ) -> (AddressSet, Option<CloudError>) {
         let v4 = AddressSet { v4: set.v4.clone(), v6: Vec::new(), prefixes: set.prefixes.clone() };
         let v6 = AddressSet { v6: set.v6.clone(), ..AddressSet::default() };
+        let mut kept = AddressSet::default();
+        let mut refusal = None;
         for (action, part) in [(Action::UnassignPrivateIpAddresses, v4), (Action::UnassignIpv6Addresses, v6)]
         {
             let mut left = part;
@@ -169,21 +203,41 @@ impl Shared {
                         _ => self.ports.cloud.unassign_ipv4(id, &left),
                     })
                     .await;
-                match result {
-                    Ok(()) => break,
-                    // At least one was gone already, and it is not said whether the others went with
-                    // it: look, when reads have caught up, and ask for the rest.
-                    Err(error) if matches!(error.class, RetryClass::AlreadyDone | RetryClass::Converge) => {
-                        sleep(READ_LAG).await;
-                        let Some(eni) = self.describe(id).await? else { break };
-                        left.v4.retain(|address| eni.addresses.v4.contains(address));
-                        left.v6.retain(|address| eni.addresses.v6.contains(address));
-                        left.prefixes.retain(|prefix| eni.addresses.prefixes.contains(prefix));
+                let Err(failed) = result else { break };
+                let gone_in_part =
+                    matches!(failed.error.class, RetryClass::AlreadyDone | RetryClass::Converge);
+                // At least one was gone already, and it is not said whether the others went with it;
+                // or it was refused, but perhaps done before. Only a look tells what is left.
+                if gone_in_part || failed.unsure {
+                    match self.look_surely(id).await {
+                        None => break,
+                        Some(eni) => {
+                            left.v4.retain(|address| eni.addresses.v4.contains(address));
+                            left.v6.retain(|address| eni.addresses.v6.contains(address));
+                            left.prefixes.retain(|prefix| eni.addresses.prefixes.contains(prefix));
+                        }
                     }
-                    Err(error) => return Err(error),
+                }
+                if !gone_in_part {
+                    kept.v4.append(&mut left.v4);
+                    kept.v6.append(&mut left.v6);
+                    kept.prefixes.append(&mut left.prefixes);
+                    refusal = Some(failed.error);
                 }
             }
         }
-        Ok(())
+        (kept, refusal)
+    }
+
+    /// The ENI as it is once reads have caught up with everything done before. Waits for an answer as
+    /// long as it takes: without one nothing may be concluded.
+    async fn look_surely(self: &Arc<Self>, id: &EniId) -> Option<Eni> {
+        loop {
+            sleep(READ_LAG).await;
+            match self.describe(id).await {
+                Ok(eni) => return eni,
+                Err(error) => tracing::warn!(eni = %id, %error, "a lost answer cannot be found out yet"),
+            }
+        }
     }
 }

@@ -26,15 +26,27 @@ use crate::shared::Shared;
 
 /// First pause after a throttled call.
 const THROTTLE_BASE: Duration = Duration::from_millis(1000);
-/// Longest pause after throttled calls.
+/// Longest pause after throttled calls while pods wait for the result, and while none does: what only
+/// refills the pool leaves the account's rate to those who need it.
+const THROTTLE_CAP_WAITING: Duration = Duration::from_secs(4);
 const THROTTLE_CAP: Duration = Duration::from_secs(20);
 /// Growth of the pause from one refusal to the next. Slow, because many nodes share the account's rate:
 /// what the one leaves, another takes, and pauses that outgrow the contention leave the rate unused.
-const THROTTLE_GROWTH: f64 = 1.3;
+const THROTTLE_GROWTH: f64 = 1.12;
 /// First pause after a call that failed for reasons of the cloud's own.
 const TRANSIENT_BASE: Duration = Duration::from_millis(1000);
 /// Longest pause after such calls.
 const TRANSIENT_CAP: Duration = Duration::from_secs(15);
+
+/// A call that failed for good.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// The last answer.
+    pub(crate) error: CloudError,
+    /// An earlier try got no proper answer, so that it may have been applied all the same: what the
+    /// last answer refuses, an earlier one may have done. Only a look at the cloud can tell.
+    pub(crate) unsure: bool,
+}
 
 /// A call under way.
 pub(crate) type Attempt<'a, T> = Pin<Box<dyn Future<Output = Result<T, CloudError>> + Send + 'a>>;
@@ -100,14 +112,14 @@ impl Pacing {
 
     /// The account is over its rate: everything on this node pauses. Calls that were under way together
     /// were refused for one and the same reason, so they count once.
-    fn throttled(&self, stretch: f64, retry_after: Option<Duration>) -> Duration {
+    fn throttled(&self, stretch: f64, cap: Duration, retry_after: Option<Duration>) -> Duration {
         let now = Instant::now();
         let mut inner = self.inner();
         if let Some(until) = inner.pause_until.filter(|until| *until > now) {
             return until - now;
         }
-        let grown = THROTTLE_BASE.mul_f64(THROTTLE_GROWTH.powi(inner.strikes.min(20).cast_signed()));
-        let pause = grown.min(THROTTLE_CAP).mul_f64(stretch).max(retry_after.unwrap_or_default());
+        let grown = THROTTLE_BASE.mul_f64(THROTTLE_GROWTH.powi(inner.strikes.min(30).cast_signed()));
+        let pause = grown.min(cap).mul_f64(stretch).max(retry_after.unwrap_or_default());
         inner.pause_until = Some(now + pause);
         inner.strikes += 1;
         pause
@@ -156,8 +168,9 @@ impl Shared {
         &'a self,
         action: Action,
         mut attempt: impl FnMut() -> Attempt<'a, T> + Send,
-    ) -> Result<T, CloudError> {
+    ) -> Result<T, Failed> {
         let mut failures = 0u32;
+        let mut unsure = false;
         loop {
             let probe = self.my_turn(action).await;
             pass(&*self.ports.probe, before(action)).await;
@@ -176,21 +189,25 @@ impl Shared {
             };
             let wait = match error.class {
                 RetryClass::Throttled if terway_core::bug!(self.ports.probe, ThrottleIsFatal) => {
-                    return Err(CloudError { class: RetryClass::Fatal, ..error });
+                    return Err(Failed { error: CloudError { class: RetryClass::Fatal, ..error }, unsure });
                 }
                 RetryClass::Throttled => {
-                    let pause = self.pacing.throttled(1.0 + self.ports.entropy.unit(), error.retry_after);
+                    let waiting = !self.state().waiters.is_empty();
+                    let cap = if waiting { THROTTLE_CAP_WAITING } else { THROTTLE_CAP };
+                    let stretch = 0.8 + 0.6 * self.ports.entropy.unit();
+                    let pause = self.pacing.throttled(stretch, cap, error.retry_after);
                     let retry_in_ms = pause.as_millis() as u64;
                     self.note_trouble(Cause::Throttled { code: error.code.clone(), retry_in_ms });
                     None
                 }
                 RetryClass::Transient => {
+                    unsure = true;
                     let action = action.name().to_owned();
                     self.note_trouble(Cause::CloudUnavailable { action, code: error.code.clone() });
                     let base = (TRANSIENT_BASE * 2u32.pow(failures.min(5))).min(TRANSIENT_CAP);
                     Some(self.ports.entropy.jitter(base, 0.5))
                 }
-                _ => return Err(error),
+                _ => return Err(Failed { error, unsure }),
             };
             failures += 1;
             tracing::debug!(%action, code = %error.code, failures, "cloud call will be retried");

@@ -83,7 +83,8 @@ impl Shared {
                 .call(Action::DescribeNetworkInterfaces, || {
                     self.ports.cloud.describe_enis(&filter, next.clone())
                 })
-                .await?;
+                .await
+                .map_err(|failed| failed.error)?;
             enis.extend(page.enis);
             next = page.next;
             if next.is_none() {

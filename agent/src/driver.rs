@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use terway_core::{
     address::{AddressCount, AddressSet},
-    cloud::{Assign, CreateEni, TAG_CREATOR, TAG_INSTANCE},
+    cloud::{Assign, CreateEni, TAG_CREATOR, TAG_INSTANCE, TAG_TOKEN},
     id::{EniId, Mac, VSwitchId},
 };
 use tokio::time::sleep_until;
@@ -141,8 +141,10 @@ impl Shared {
         let mut tags = config.eni_tags.clone();
         tags.insert(TAG_CREATOR.0.to_owned(), TAG_CREATOR.1.to_owned());
         tags.insert(TAG_INSTANCE.to_owned(), self.identity.instance.to_string());
+        let token = self.token();
+        tags.insert(TAG_TOKEN.to_owned(), token.to_string());
         CreateEni {
-            token: self.token(),
+            token,
             vswitch,
             security_groups: config.security_groups.clone(),
             count,

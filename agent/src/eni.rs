@@ -8,13 +8,14 @@ use std::{sync::Arc, time::Duration};
 use terway_core::{
     address::AddressSet,
     cause::Cause,
-    cloud::{Action, CloudError, CreateEni, Eni, EniStatus, RetryClass},
+    cloud::{Action, CloudError, CreateEni, Eni, EniFilter, EniStatus, RetryClass, TAG_TOKEN},
     id::EniId,
     probe::pass,
 };
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    calls::Failed,
     pool::{Phase, PoolEni},
     shared::Shared,
     store::{EniPhase, EniRecord, Intent, Write},
@@ -62,40 +63,73 @@ impl Shared {
     pub(crate) async fn create_again(self: Arc<Self>, request: CreateEni) {
         let fresh = terway_core::bug!(self.ports.probe, FreshTokenOnRetry);
         let result = if fresh {
-            loop {
-                let with = CreateEni { token: self.token(), ..request.clone() };
-                match self.ports.cloud.create_eni(&with).await {
-                    Err(error) if matches!(error.class, RetryClass::Transient | RetryClass::Throttled) => {
-                        sleep(Duration::from_secs(2)).await;
-                    }
-                    other => break other,
-                }
-            }
+            self.create_with_fresh_tokens(&request).await
         } else {
             self.call(Action::CreateNetworkInterface, || self.ports.cloud.create_eni(&request)).await
         };
-        match result {
-            Ok(eni) => {
-                if let Some(id) = self.created(&request, &eni).await {
-                    self.attach(id, true).await;
+        let created = match result {
+            Ok(eni) => Some(eni),
+            Err(failed) if failed.unsure => match self.made_by(&request).await {
+                Some(eni) => Some(eni),
+                None => return self.create_refused(request, &failed.error),
+            },
+            Err(failed) => return self.create_refused(request, &failed.error),
+        };
+        if let Some(eni) = created
+            && let Some(id) = self.created(&request, &eni).await
+        {
+            self.attach(id, true).await;
+        }
+    }
+
+    /// The ENI that a call with this token made, although its answer never came.
+    async fn made_by(&self, request: &CreateEni) -> Option<Eni> {
+        self.ports.probe.sometimes("refused-after-lost-answer");
+        loop {
+            sleep(READ_LAG).await;
+            let filter = EniFilter::OfInstance(self.identity.instance.clone());
+            match self.describe_all(filter).await {
+                Ok(enis) => {
+                    let made = |eni: &Eni| {
+                        eni.tags
+                            .iter()
+                            .any(|(key, value)| key == TAG_TOKEN && value == request.token.as_str())
+                    };
+                    return enis.into_iter().find(made);
                 }
+                // Without a look nothing may be concluded.
+                Err(error) => tracing::warn!(%error, "a lost answer cannot be found out yet"),
             }
-            Err(error) => {
-                let mut state = self.state();
-                state.pool.creating.remove(&request.token);
-                let now = self.now();
-                if error.class == RetryClass::VSwitchExhausted {
-                    self.ports.probe.sometimes("vswitch-set-aside");
-                    state.pool.vswitches.exhausted(&request.vswitch, now);
-                } else {
-                    state.pool.vswitches.ended(&request.vswitch);
-                    self.refused(&mut state.pool, &error);
+        }
+    }
+
+    fn create_refused(&self, request: CreateEni, error: &CloudError) {
+        let mut state = self.state();
+        state.pool.creating.remove(&request.token);
+        let now = self.now();
+        if error.class == RetryClass::VSwitchExhausted {
+            self.ports.probe.sometimes("vswitch-set-aside");
+            state.pool.vswitches.exhausted(&request.vswitch, now);
+        } else {
+            state.pool.vswitches.ended(&request.vswitch);
+            self.refused(&mut state.pool, error);
+        }
+        // Nothing waits for it: a replay of a refused create is refused again or adopted.
+        drop(self.store.submit(vec![Write::DropIntent(request.token)]));
+        drop(state);
+        self.kick.notify_one();
+    }
+
+    /// The deliberate mistake: every try carries a token of its own.
+    async fn create_with_fresh_tokens(&self, request: &CreateEni) -> Result<Eni, Failed> {
+        loop {
+            let with = CreateEni { token: self.token(), ..request.clone() };
+            match self.ports.cloud.create_eni(&with).await {
+                Ok(eni) => return Ok(eni),
+                Err(error) if matches!(error.class, RetryClass::Transient | RetryClass::Throttled) => {
+                    sleep(Duration::from_secs(2)).await;
                 }
-                let ticket = self.store.submit(vec![Write::DropIntent(request.token)]);
-                drop(state);
-                self.kick.notify_one();
-                // Nothing waits for it: a replay of a refused create is refused again or adopted.
-                drop(ticket);
+                Err(error) => return Err(Failed { error, unsure: false }),
             }
         }
     }
@@ -147,7 +181,14 @@ impl Shared {
                         }
                     }
                     Err(error) if error.class == RetryClass::Converge => {}
-                    Err(error) => return self.attach_refused(id, &error).await,
+                    Err(error) if self.is_vacant(&id) => return self.attach_refused(id, &error).await,
+                    // Pods have addresses of it, or had until just now: it must not go, so it is tried
+                    // again until it can be attached.
+                    Err(error) => {
+                        self.refused(&mut self.state().pool, &error);
+                        sleep(self.ports.entropy.jitter(DENIED_PAUSE, 0.3)).await;
+                        call_again_at = Instant::now();
+                    }
                 }
             }
             match self.look(&id).await {
@@ -178,9 +219,13 @@ impl Shared {
     async fn call_attach(&self, id: &EniId) -> Result<(), CloudError> {
         let instance = &self.identity.instance;
         match self.call(Action::AttachNetworkInterface, || self.ports.cloud.attach_eni(id, instance)).await {
-            Err(error) if error.class == RetryClass::AlreadyDone => Ok(()),
-            other => other,
+            Err(failed) if failed.error.class == RetryClass::AlreadyDone => Ok(()),
+            other => other.map_err(|failed| failed.error),
         }
+    }
+
+    fn is_vacant(&self, id: &EniId) -> bool {
+        self.state().pool.enis.get(id).is_none_or(PoolEni::vacant)
     }
 
     /// The cloud will not attach it: it is of no use here and must not stay.
@@ -306,13 +351,25 @@ impl Shared {
             }
         }
         match self.ports.metadata.interfaces().await {
-            Ok(nics) => nics.into_iter().find(|nic| nic.eni == *id).map(|nic| (nic.cidr, nic.gateway)),
-            Err(error) => {
-                tracing::debug!(%error, eni = %id, "metadata does not tell the ENI's network yet");
-                self.ports.probe.sometimes("metadata-late");
-                None
+            Ok(nics) if !nics.is_empty() => {
+                nics.into_iter().find(|nic| nic.eni == *id).map(|nic| (nic.cidr, nic.gateway))
+            }
+            // The metadata is silent: the cloud knows the block too, for the price of a call.
+            _ => {
+                self.ports.probe.sometimes("metadata-silent");
+                self.network_from_cloud(id).await
             }
         }
+    }
+
+    async fn network_from_cloud(&self, id: &EniId) -> Option<(ipnet::Ipv4Net, std::net::Ipv4Addr)> {
+        let vswitch = self.state().pool.enis.get(id)?.vswitch.clone();
+        let ids = [vswitch];
+        let found = self.call(Action::DescribeVSwitches, || self.ports.cloud.describe_vswitches(&ids)).await;
+        let cidr = found.ok()?.into_iter().next()?.cidr;
+        // The gateway is the third last address of the block: `.253` of a /24.
+        let gateway = std::net::Ipv4Addr::from_bits(cidr.broadcast().to_bits() - 2);
+        Some((cidr, gateway))
     }
 
     async fn look(self: &Arc<Self>, id: &EniId) -> Look {
@@ -401,10 +458,12 @@ impl Shared {
 
     async fn call_away(&self, id: &EniId, phase: EniPhase) -> Result<(), CloudError> {
         let instance = &self.identity.instance;
-        if phase == EniPhase::Deleting {
-            return self.call(Action::DeleteNetworkInterface, || self.ports.cloud.delete_eni(id)).await;
-        }
-        self.call(Action::DetachNetworkInterface, || self.ports.cloud.detach_eni(id, instance)).await
+        let result = if phase == EniPhase::Deleting {
+            self.call(Action::DeleteNetworkInterface, || self.ports.cloud.delete_eni(id)).await
+        } else {
+            self.call(Action::DetachNetworkInterface, || self.ports.cloud.detach_eni(id, instance)).await
+        };
+        result.map_err(|failed| failed.error)
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
 /// Time between passes when nothing is in doubt: three to four reads per node-hour.
 const PERIOD: Duration = Duration::from_secs(900);
 /// Time until the second look after a difference.
-const SECOND_LOOK: Duration = Duration::from_secs(60);
+const SECOND_LOOK: Duration = Duration::from_secs(30);
 
 /// Differences that were seen once.
 #[derive(Default)]
@@ -74,6 +74,7 @@ impl Shared {
         let filter = EniFilter::OfInstance(self.identity.instance.clone());
         let enis = self.describe_all(filter).await?;
         let nics = self.ports.metadata.interfaces().await.unwrap_or_default();
+        let plugged = self.ports.host.nics().await.unwrap_or_default();
         let trusting = terway_core::bug!(self.ports.probe, TrustLaggingDescribe);
         let mut now_seen = Seen::default();
         let mut writes = Vec::new();
@@ -106,8 +107,13 @@ impl Shared {
                         if terway_core::bug!(self.ports.probe, OverwriteBinding) {
                             eni.set_all(&cloud.addresses, Slot::Idle { since: now });
                         }
-                        if eni.phase == Phase::Missing && nics.iter().any(|nic| nic.eni == eni.id) {
-                            eni.phase = Phase::InUse;
+                        if eni.phase == Phase::Missing {
+                            if plugged.contains(&eni.mac) {
+                                eni.phase = Phase::InUse;
+                            } else {
+                                // The kernel knows better than a read that may be old: look again.
+                                now_seen.missing_enis.insert(id);
+                            }
                         }
                     }
                     // Detached behind our back: pods on it are cut off until it is attached again.

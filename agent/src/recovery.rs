@@ -8,7 +8,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use terway_core::{
     address::PodIps,
-    cloud::{Action, CloudError, Eni, EniFilter, EniStatus},
+    cloud::{CloudError, Eni, EniFilter, EniStatus},
     host::Endpoint,
     id::{PodKey, PodUid},
     limits::InstanceLimits,
@@ -246,21 +246,7 @@ impl Shared {
         // Reads lag: wait until what the previous agent did last is surely visible.
         sleep(crate::eni::READ_LAG).await;
         let filter = EniFilter::OfInstance(self.identity.instance.clone());
-        let mut enis = Vec::new();
-        let mut next = None;
-        loop {
-            let page = self
-                .call(Action::DescribeNetworkInterfaces, || {
-                    self.ports.cloud.describe_enis(&filter, next.clone())
-                })
-                .await
-                .map_err(RecoveryError::Leftovers)?;
-            enis.extend(page.enis);
-            next = page.next;
-            if next.is_none() {
-                break;
-            }
-        }
+        let enis = self.describe_all(filter).await.map_err(RecoveryError::Leftovers)?;
         let endpoints = self.ports.host.endpoints().await.map_err(RecoveryError::Host)?;
         let mut writes = Vec::new();
         let mut state = self.state();

@@ -22,6 +22,8 @@ use crate::{
 pub const TAG_CREATOR: (&str, &str) = ("creator", "terway");
 /// Tag with the instance an ENI was made for; it tells a returned node's ENIs from its predecessor's.
 pub const TAG_INSTANCE: &str = "terway-rs/instance-id";
+/// Tag with the `ClientToken` of the call that made the ENI: how a lost answer is found again.
+pub const TAG_TOKEN: &str = "terway-rs/token";
 /// Most addresses or prefixes in one assign or unassign call (practice of the original).
 pub const BATCH: u32 = 10;
 /// Most secondary addresses in one `CreateNetworkInterface` call (documented range 1–49).

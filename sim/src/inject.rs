@@ -74,6 +74,7 @@ async fn strike(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
         return;
     }
     if kubernetes(world, fault, true) {
+        world.api_is_faulty(true);
         return;
     }
     for node in targets {
@@ -164,6 +165,7 @@ fn relieve(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
         }
         kind if kind.class() == terway_chaos::FaultClass::Kubernetes => {
             kubernetes(world, fault, false);
+            world.api_is_faulty(false);
         }
         _ => {}
     }

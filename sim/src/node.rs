@@ -110,6 +110,7 @@ pub struct SimNode {
     pub boots: AtomicU64,
     /// The life of the agent under way, serving or not.
     scope: Mutex<Option<Arc<Scope>>>,
+    born: Mutex<Instant>,
 }
 
 impl SimNode {
@@ -157,12 +158,18 @@ impl SimNode {
             fsync_factor: Arc::new(AtomicU64::new(1)),
             boots: AtomicU64::new(0),
             scope: Mutex::default(),
+            born: Mutex::new(Instant::now()),
         }
     }
 
     /// The life of the agent under way, serving or not.
     pub fn scope(&self) -> Option<Arc<Scope>> {
         self.scope.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long the agent under way has lived.
+    pub fn incarnation_age(&self) -> Duration {
+        self.born.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Polls of all agents of this machine so far.
@@ -221,6 +228,7 @@ impl SimNode {
         loop {
             sleep(wait).await;
             let born = Instant::now();
+            *self.born.lock().unwrap_or_else(PoisonError::into_inner) = born;
             let (scope, ended) = self.start(&world);
             // Whatever ends it — a crash, a failing store, a failing start — the rest is the same.
             ended.await.unwrap_or(());

@@ -117,12 +117,13 @@ pub const RARE_PATHS: &[&str] = &[
     "gc-collected",
     "intent-replayed",
     "leftovers-adopted",
-    "metadata-late",
+    "metadata-silent",
     "nic-vanished",
     "partial-assign",
     "pod-recreated-under-its-name",
     "pod-watch-failed",
     "pool-shrank",
+    "refused-after-lost-answer",
     "sandbox-taken-over",
     "stale-del-ignored",
     "store-group-commit",
@@ -296,6 +297,7 @@ struct Meter<'a> {
     minute: u64,
     idle: Vec<(Arc<crate::node::SimNode>, u64, u64)>,
     idle_since: Duration,
+    outliving: quiet::Outliving,
 }
 
 /// Idle hours are counted in pieces of this length.
@@ -305,7 +307,16 @@ impl<'a> Meter<'a> {
     fn new(world: &'a Arc<World>, end: Duration) -> Self {
         let sample = (end / 400).max(Duration::from_secs(5));
         let zero = Duration::ZERO;
-        Self { world, end, sample, sampled: zero, minute: 0, idle: Vec::new(), idle_since: zero }
+        Self {
+            world,
+            end,
+            sample,
+            sampled: zero,
+            minute: 0,
+            idle: Vec::new(),
+            idle_since: zero,
+            outliving: quiet::Outliving::default(),
+        }
     }
 
     /// Lets time pass until `to`, or until a fatal breach.
@@ -323,6 +334,7 @@ impl<'a> Meter<'a> {
                 self.minute += 1;
                 let hash = self.world.trace.hash();
                 self.world.record(|recorder, _| recorder.minute(hash));
+                self.outliving.look(self.world);
             }
             if now >= self.sampled + self.sample {
                 self.sampled = now;

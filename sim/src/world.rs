@@ -73,6 +73,8 @@ pub struct World {
     /// Polls of agents that are gone with their machines.
     polls: AtomicU64,
     burst: Mutex<Burst>,
+    /// Faults of the API server that hold now.
+    api_faults: AtomicU64,
     /// Cloud faults under which refusals are not the agent's doing.
     limited: AtomicU64,
 }
@@ -121,6 +123,7 @@ impl World {
             waiting: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             burst: Mutex::default(),
+            api_faults: AtomicU64::new(0),
             limited: AtomicU64::new(0),
             cloud: cloud.clone(),
             scenario,
@@ -328,6 +331,20 @@ impl World {
         }
     }
 
+    /// Something is wrong with the API server, or no more.
+    pub fn api_is_faulty(&self, on: bool) {
+        if on {
+            self.api_faults.fetch_add(1, Relaxed);
+        } else {
+            self.api_faults.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Whether something is wrong with the API server.
+    pub fn api_faulty(&self) -> bool {
+        self.api_faults.load(Relaxed) > 0
+    }
+
     /// Uses the recorder.
     pub fn record<T>(&self, note: impl FnOnce(&mut Recorder, Duration) -> T) -> T {
         note(&mut lock(&self.recorder), self.trace.now())
@@ -450,6 +467,19 @@ impl World {
             None => self.trace.event(name_text, format_args!("ADD {pod} fails: {name}")),
         }
         self.record(|recorder, _| recorder.add_failed(name));
+        if let Some(RpcError::NoAddress(Cause::Denied { code, action, .. })) = error
+            && code.starts_with("Throttling")
+        {
+            let detail =
+                format!("pod {pod} was refused for {code} of {action}, which only asks for patience");
+            self.oracle.breach_as(
+                InvariantId::I21,
+                Severity::Major,
+                self.trace.now(),
+                Some(name_text),
+                detail,
+            );
+        }
         let excused = matches!(
             error,
             Some(RpcError::NoAddress(Cause::Throttled { .. } | Cause::CloudUnavailable { .. }))
@@ -508,6 +538,7 @@ impl CloudObserver for Eyes {
             instance,
             action,
             request.token.as_ref(),
+            request.eni.as_ref(),
             request.addresses_asked,
             allowance,
         );

@@ -142,7 +142,7 @@ fn completions_are_printed() {
 }
 
 /// A cluster that runs within a second or so.
-const TINY: [&str; 6] = ["quiet-day", "--nodes", "3", "--duration", "2m", "--set"];
+const TINY: [&str; 6] = ["dual-stack", "--nodes", "3", "--duration", "2m", "--set"];
 
 fn tiny<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&[command][..], &TINY, &["workload.ramp=30s"], more].concat()
@@ -155,7 +155,7 @@ fn a_small_run_writes_its_figures_and_its_report() {
     let output = terway_sim(&tiny("run", &["--quiet", "--json", "-", "--report", &shown]));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&figures["scenario"], &figures["nodes"]), (&"quiet-day".into(), &3.into()));
+    assert_eq!((&figures["scenario"], &figures["nodes"]), (&"dual-stack".into(), &3.into()));
     assert!(figures["pods_started"].as_u64().unwrap() > 0);
     assert!(std::fs::read_to_string(report).unwrap().starts_with("<!"));
 }
@@ -163,7 +163,7 @@ fn a_small_run_writes_its_figures_and_its_report() {
 #[test]
 fn a_file_of_ones_own_runs_as_a_built_in_scenario_does() {
     let path = folder("own").join("own.toml");
-    std::fs::write(&path, terway_sim(&["show", "quiet-day"]).stdout).unwrap();
+    std::fs::write(&path, terway_sim(&["show", "dual-stack"]).stdout).unwrap();
     let shown = path.display().to_string();
     let args = ["run", &shown, "--nodes", "2", "--duration", "1m", "--set", "workload.ramp=10s", "--quiet"];
     let output = terway_sim(&args);

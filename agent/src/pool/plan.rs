@@ -72,9 +72,10 @@ pub fn plan(pool: &Pool, waiters: u32, now: Mono, random: u64) -> Plan {
     let incoming = incoming(pool, now);
     let (min, max, threshold) = pool.policy.bounds(&pool.capacity);
 
-    let spare = (idle + incoming.total()).saturating_sub(waiters);
-    let floor = if spare < threshold { min } else { 0 };
-    let need = (waiters + floor).saturating_sub(idle + incoming.total());
+    // What is stuck may never come: it is neither waited for nor counted.
+    let coming = idle + incoming.healthy;
+    let floor = if coming.saturating_sub(waiters) < threshold { min } else { 0 };
+    let need = (waiters + floor).saturating_sub(coming);
     let mut growth = Growth { pool, now, random, left: need, ordered: 0, plan: &mut plan };
     if pool.gather_until.is_none_or(|until| until <= now) {
         growth.run();
@@ -88,7 +89,7 @@ pub fn plan(pool: &Pool, waiters: u32, now: Mono, random: u64) -> Plan {
 
     // A pod waits only for what is really on its way to it, or free before long.
     let soon = pool.cooled_by(now + WORTH_WAITING);
-    let covered = idle + incoming.healthy + ordered + soon;
+    let covered = coming + ordered + soon;
     if waiters > covered
         && let Some(cause) = refusal(pool, now, &incoming, ordered > 0)
     {

@@ -66,7 +66,9 @@ fn what_was_committed_is_read_back() {
 fn a_row_that_cannot_be_read_is_corruption_not_a_guess() {
     let database = database();
     let transaction = database.begin_write().expect("begins");
-    transaction.open_table(ALLOCATIONS).expect("opens").insert("k", b"{".as_slice()).expect("inserts");
+    let mut table = transaction.open_table(RECORDS).expect("opens");
+    table.insert("allocation/k", b"{".as_slice()).expect("inserts");
+    drop(table);
     transaction.commit().expect("commits");
     assert!(matches!(load(&database), Err(StoreError::Corrupt { .. })));
 }

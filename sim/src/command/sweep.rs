@@ -131,8 +131,11 @@ fn named_after(answer: &Answer) -> Option<&Violation> {
 /// Keeps a failing seed, if there is a folder for it and an invariant that broke.
 fn keep(args: &Args, model: &Job, seed: u64, answer: &Answer) -> Result<Option<PathBuf>, Bad> {
     let (Some(folder), Some(breach)) = (&args.corpus, named_after(answer)) else { return Ok(None) };
-    let pair =
-        |change: &String| change.split_once('=').map(|(path, value)| (path.to_owned(), value.to_owned()));
+    // Size and length have keys of their own.
+    let pair = |change: &String| {
+        let (path, value) = change.split_once('=')?;
+        (!matches!(path.trim(), "nodes" | "duration")).then(|| (path.to_owned(), value.to_owned()))
+    };
     let at = terway_chaos::duration::print(Duration::from_millis((breach.at_seconds * 1000.0) as u64));
     let place = breach.node.as_deref().unwrap_or("the cluster");
     let kept = Reproducer {

@@ -8,7 +8,7 @@ use std::{
 use terway_chaos::{InvariantId, Violation};
 use terway_core::{
     cloud::Action,
-    id::{ClientToken, InstanceId, NodeName},
+    id::{ClientToken, EniId, InstanceId, NodeName},
 };
 
 use super::Oracle;
@@ -17,7 +17,7 @@ use super::Oracle;
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
     /// Not answered for good yet.
-    on_order: BTreeMap<ClientToken, u32>,
+    on_order: BTreeMap<ClientToken, (u32, Option<EniId>)>,
     /// Asked at any time: a replay asks for nothing new.
     known: BTreeSet<ClientToken>,
 }
@@ -55,6 +55,7 @@ impl Oracle {
         instance: &InstanceId,
         action: Action,
         token: Option<&ClientToken>,
+        eni: Option<&EniId>,
         addresses: u32,
         allowance: Allowance,
     ) {
@@ -64,11 +65,14 @@ impl Oracle {
         let Some(token) = token else { return };
         let mut inner = self.inner();
         let demand = inner.demand.entry(instance.clone()).or_default();
-        demand.on_order.insert(token.clone(), addresses);
+        demand.on_order.insert(token.clone(), (addresses, eni.cloned()));
         if !demand.known.insert(token.clone()) {
             return;
         }
-        let on_order: u32 = demand.on_order.values().sum();
+        let orders: Vec<(u32, Option<EniId>)> = demand.on_order.values().cloned().collect();
+        // What was ordered for an ENI that someone took away will not come.
+        let comes = |eni: &Option<EniId>| eni.as_ref().is_none_or(|eni| !inner.meddled.contains(eni));
+        let on_order: u32 = orders.iter().filter(|(_, eni)| comes(eni)).map(|(count, _)| count).sum();
         if on_order > allowance.most() {
             let detail = format!(
                 "{action} asks for {addresses}, which makes {on_order} addresses on order for {} pods without \

@@ -99,6 +99,44 @@ pub fn judge(world: &World) -> Leaks {
     leaks
 }
 
+/// I4 while the run goes on: records that outlive their sandbox by more than collection takes.
+#[derive(Default)]
+pub struct Outliving {
+    since: BTreeMap<(String, String), std::time::Duration>,
+}
+
+impl Outliving {
+    /// Longest that a record may outlive its sandbox: two passes of the collector, the retries of a DEL,
+    /// and a restart of the agent in between, with room to spare.
+    const BOUND: std::time::Duration = std::time::Duration::from_secs(300);
+
+    /// Looks at every node; call each minute.
+    pub fn look(&mut self, world: &World) {
+        let now = world.trace.now();
+        let mut seen = BTreeMap::new();
+        for node in world.nodes() {
+            let Some((agent, _)) = node.agent() else { continue };
+            // The API server must be asked before anything is freed, so nothing is due without it.
+            if world.api_faulty() || node.incarnation_age() < Self::BOUND {
+                continue;
+            }
+            let (counts, _) = agent.levels();
+            if counts.assigned as usize == world.oracle.on_node(&node.name).len() {
+                continue;
+            }
+            for what in stale_records(world, &node, &agent.snapshot()) {
+                let key = (node.name.to_string(), what);
+                let since = self.since.get(&key).copied().unwrap_or(now);
+                if now.saturating_sub(since) > Self::BOUND {
+                    world.oracle.breach(InvariantId::I4, now, Some(node.name.as_str()), key.1.clone());
+                }
+                seen.insert(key, since);
+            }
+        }
+        self.since = seen;
+    }
+}
+
 /// I4: records whose sandbox is gone.
 fn stale_records(world: &World, node: &SimNode, snapshot: &Snapshot) -> Vec<String> {
     let alive: BTreeSet<ContainerId> =

@@ -1,0 +1,30 @@
+# A few words to type; each prints what it does. The work is in ci/.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench sim-check ci clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Install what is missing, build, run a thousand nodes, say where the report is
+	@ci/setup
+	@ci/demo
+
+test: ## All tests, the deliberate bugs that must be caught, the corpus
+	@bash .ci/run 00 40 50 70
+
+lint: ## Format, lints, documentation, licences
+	@bash .ci/run 00 10 20 25 30
+
+sim-check: ## Same seed, same trace; corpus; forty seeds; a thousand nodes
+	@bash .ci/run 00 60 70 80 90
+
+bench: ## Criterion benches of the agent and the planner
+	@ci/setup
+	@bash -c 'source ci/lib.sh && cargo bench --locked -p terway-benches'
+
+ci: ## Everything, as a change is judged
+	@bash .ci/run
+
+clean: ## Remove what was built, reports included
+	@bash -c 'source ci/lib.sh && cargo clean && rm -rf target'

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# The code is formatted.
+
+# shellcheck source=ci/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+cargo fmt --all --check
+say "formatted"
