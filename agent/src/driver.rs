@@ -78,14 +78,12 @@ impl Shared {
     fn serve(&self, state: &mut State) {
         state.waiters.retain(|waiter| !waiter.answer.is_closed());
         while let Some(waiter) = state.waiters.pop_front() {
-            match self.grant(state, &waiter.claim) {
-                // If it hangs up just now, the record stands and the DEL that follows frees it.
-                Some(granted) => drop(waiter.answer.send(Ok(granted))),
-                None => {
-                    state.waiters.push_front(waiter);
-                    return;
-                }
-            }
+            let Some(granted) = self.grant(state, &waiter.claim) else {
+                state.waiters.push_front(waiter);
+                return;
+            };
+            // If it hangs up just now, the record stands and the DEL that follows frees it.
+            let _ = waiter.answer.send(Ok(granted));
         }
     }
 

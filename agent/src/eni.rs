@@ -207,7 +207,7 @@ impl Shared {
                 Look::Is(EniStatus::Deleting) | Look::Gone => {
                     let since = *missing_since.get_or_insert_with(Instant::now);
                     if since.elapsed() >= READ_LAG {
-                        return self.lost(&id).await;
+                        return self.lost(&id);
                     }
                 }
             }
@@ -387,7 +387,7 @@ impl Shared {
     }
 
     /// An ENI that the cloud no longer has. Pods on it keep their records until they are gone.
-    pub(crate) async fn lost(&self, id: &EniId) {
+    pub(crate) fn lost(&self, id: &EniId) {
         tracing::warn!(eni = %id, "an ENI has vanished from the cloud");
         self.ports.probe.sometimes("eni-lost");
         let ticket = {
@@ -431,7 +431,7 @@ impl Shared {
                 Look::Gone => {
                     let since = *missing_since.get_or_insert_with(Instant::now);
                     if since.elapsed() >= READ_LAG {
-                        return self.lost(&id).await;
+                        return self.lost(&id);
                     }
                 }
             }

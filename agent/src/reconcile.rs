@@ -133,9 +133,9 @@ impl Shared {
         for (id, phase) in flows {
             let shared = self.clone();
             match phase {
-                Phase::Missing => self.lost(&id).await,
+                Phase::Missing => self.lost(&id),
                 Phase::Attaching { .. } => {
-                    self.spawn("attach", async move { shared.attach(id, false).await })
+                    self.spawn("attach", async move { shared.attach(id, false).await });
                 }
                 Phase::Leaving(_) => self.spawn("remove", async move { shared.remove(id).await }),
                 Phase::InUse => {}

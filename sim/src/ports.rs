@@ -178,7 +178,7 @@ impl Probe for SimProbe {
     fn buggify(&self, site: &'static str) -> bool {
         // A chosen site fires in one of four passages, by a hash of the passage's number.
         self.buggified.contains(site)
-            && draw::mix(self.draws.fetch_add(1, Relaxed) ^ site.len() as u64) % 4 == 0
+            && draw::mix(self.draws.fetch_add(1, Relaxed) ^ site.len() as u64).is_multiple_of(4)
     }
 
     #[cfg(feature = "deliberate-bugs")]

@@ -99,7 +99,7 @@ impl World {
         let started = Instant::now();
         let wall = move || {
             let now = EPOCH + started.elapsed();
-            k8s_openapi::jiff::Timestamp::from_second(now.as_secs() as i64)
+            k8s_openapi::jiff::Timestamp::from_second(now.as_secs().cast_signed())
                 .unwrap_or(k8s_openapi::jiff::Timestamp::UNIX_EPOCH)
         };
         #[cfg(not(feature = "deliberate-bugs"))]

@@ -45,14 +45,16 @@ pub(super) fn replay_line(spec: &RunSpec) -> String {
         Some(file) => file.display().to_string(),
         None => spec.scenario.name.clone(),
     };
-    let mut line = format!("terway-sim run {what} --seed {}", spec.seed);
-    for set in &spec.overrides {
-        line.push_str(&format!(" --set {set}"));
-    }
-    if let Some(bug) = &spec.bug {
-        line.push_str(&format!(" --bug {bug}"));
-    }
-    line
+    let mut words = vec!["terway-sim run".to_owned(), quoted(&what), format!("--seed {}", spec.seed)];
+    words.extend(spec.overrides.iter().map(|set| format!("--set {}", quoted(set))));
+    words.extend(spec.bug.iter().map(|bug| format!("--bug {bug}")));
+    words.join(" ")
+}
+
+/// A word as a shell takes it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// The model's parameters.
