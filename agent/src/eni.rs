@@ -393,6 +393,8 @@ impl Shared {
         let ticket = {
             let mut state = self.state();
             let Some(eni) = state.pool.enis.remove(id) else { return };
+            // A call to it that was a probe of its vSwitch will not tell any more.
+            state.pool.vswitches.ended(&eni.vswitch);
             self.store.submit(drop_eni(&eni))
         };
         self.kick.notify_one();
