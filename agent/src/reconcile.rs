@@ -77,6 +77,8 @@ impl Shared {
         let plugged = self.ports.host.nics().await.unwrap_or_default();
         let trusting = terway_core::bug!(self.ports.probe, TrustLaggingDescribe);
         let mut now_seen = Seen::default();
+        // An interface is missing, but it is too early to say why: look again soon.
+        let mut unsettled = false;
         let mut writes = Vec::new();
         let mut flows: Vec<(EniId, Phase)> = Vec::new();
         {
@@ -89,6 +91,7 @@ impl Shared {
                 let eni = pool.enis.get_mut(&id).expect("just listed");
                 // Reads may be older than our own last change.
                 let settled = trusting || (eni.ops.none() && eni.touched + READ_LAG < begun);
+                unsettled |= !settled && eni.phase == Phase::Missing;
                 if !settled || !matches!(eni.phase, Phase::InUse | Phase::Missing) {
                     continue;
                 }
@@ -141,10 +144,11 @@ impl Shared {
                 Phase::InUse => {}
             }
         }
-        let differs = !(now_seen.missing_enis.is_empty()
-            && now_seen.unknown_enis.is_empty()
-            && now_seen.missing.is_empty()
-            && now_seen.unknown.is_empty());
+        let differs = unsettled
+            || !(now_seen.missing_enis.is_empty()
+                && now_seen.unknown_enis.is_empty()
+                && now_seen.missing.is_empty()
+                && now_seen.unknown.is_empty());
         *seen = now_seen;
         Ok(differs)
     }

@@ -211,10 +211,13 @@ impl Shared {
     /// A store without an owner: a new node, or one whose store was lost. What the instance already
     /// carries is adopted before anyone is served.
     async fn take_stock(&self, limits: InstanceLimits) -> Result<(), RecoveryError> {
-        let nics = self.secondary_nics().await?;
-        if !nics.is_empty() {
+        // The kernel's word is asked first: it does not lag, and it alone knows of pods.
+        let plugged = self.ports.host.nics().await.map_err(RecoveryError::Host)?;
+        let endpoints = self.ports.host.endpoints().await.map_err(RecoveryError::Host)?;
+        if plugged.len() > 1 || !endpoints.is_empty() {
             self.ports.probe.sometimes("leftovers-adopted");
-            self.adopt(&nics).await?;
+            let nics = self.secondary_nics(plugged.len()).await;
+            self.adopt(&nics, &endpoints).await?;
         }
         let meta = Meta { instance: self.identity.instance.clone(), limits };
         let ticket = self.store.submit(vec![Write::Meta(meta)]);
@@ -223,31 +226,24 @@ impl Shared {
         Ok(())
     }
 
-    /// Interfaces beside the primary one. The kernel's word is asked first: it does not lag.
-    async fn secondary_nics(&self) -> Result<Vec<NicMetadata>, RecoveryError> {
-        let seen = self.ports.host.nics().await.map_err(RecoveryError::Host)?;
-        if seen.len() <= 1 {
-            return Ok(Vec::new());
-        }
+    /// What the metadata tells of the interfaces that the kernel sees. It may stay silent: then the
+    /// networks of the ENIs are asked of the cloud when they are brought into use.
+    async fn secondary_nics(&self, plugged: usize) -> Vec<NicMetadata> {
         let begun = Instant::now();
         loop {
-            match self.ports.metadata.interfaces().await {
-                Ok(nics) if nics.len() >= seen.len() => return Ok(nics),
-                Ok(nics) if begun.elapsed() >= METADATA_PATIENCE => return Ok(nics),
-                Err(error) if begun.elapsed() >= METADATA_PATIENCE => {
-                    return Err(RecoveryError::Identity(error));
-                }
-                _ => sleep(self.ports.entropy.jitter(Duration::from_secs(1), 1.0)).await,
+            let nics = self.ports.metadata.interfaces().await.unwrap_or_default();
+            if nics.len() >= plugged || begun.elapsed() >= METADATA_PATIENCE {
+                return nics;
             }
+            sleep(self.ports.entropy.jitter(Duration::from_secs(1), 1.0)).await;
         }
     }
 
-    async fn adopt(&self, nics: &[NicMetadata]) -> Result<(), RecoveryError> {
+    async fn adopt(&self, nics: &[NicMetadata], endpoints: &[Endpoint]) -> Result<(), RecoveryError> {
         // Reads lag: wait until what the previous agent did last is surely visible.
         sleep(crate::eni::READ_LAG).await;
         let filter = EniFilter::OfInstance(self.identity.instance.clone());
         let enis = self.describe_all(filter).await.map_err(RecoveryError::Leftovers)?;
-        let endpoints = self.ports.host.endpoints().await.map_err(RecoveryError::Host)?;
         let mut writes = Vec::new();
         let mut state = self.state();
         let now = self.now();
@@ -255,9 +251,16 @@ impl Shared {
             let nic = nics.iter().find(|nic| nic.eni == eni.id);
             self.adopt_eni(&mut state.pool, eni, nic, now, &mut writes);
         }
-        for endpoint in &endpoints {
+        for endpoint in endpoints {
             if let Some(allocation) = adopted_allocation(&state.pool, endpoint) {
                 state.pool.bind(allocation.clone());
+                // Someone detached it, but pods are on it: it comes back, whatever its state.
+                if let Some(eni) = state.pool.enis.get_mut(&allocation.eni)
+                    && matches!(eni.phase, Phase::Leaving(_))
+                {
+                    eni.phase = Phase::Attaching { accepted: None };
+                    writes.push(Write::PutEni(eni.record()));
+                }
                 writes.push(Write::PutAllocation(allocation));
             }
         }

@@ -22,6 +22,9 @@ use crate::{
 /// Recovery is not followed for longer than this.
 const FOLLOWED: Duration = Duration::from_secs(900);
 
+/// A slowed call may be applied this long after it was made.
+const SLOWEST: Duration = Duration::from_secs(180);
+
 /// Strikes with every fault of the schedule at its time, until the run settles.
 pub async fn run(world: Arc<World>, schedule: Schedule, begun: Instant) {
     for fault in schedule.faults().to_vec() {
@@ -60,6 +63,9 @@ async fn strike(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
             Target::CloudAction(name) => window.action = Action::ALL.into_iter().find(|a| a.name() == name),
             Target::Node(_) => window.instance = targets.first().map(|node| node.instance.clone()),
             _ => {}
+        }
+        if matches!(fault.kind, FaultKind::Slow { .. }) {
+            world.slow_until(world.trace.now() + fault.lasts + SLOWEST);
         }
         if matches!(fault.kind, FaultKind::Quota { .. }) {
             world.expect_limits(true);

@@ -73,6 +73,8 @@ pub struct World {
     /// Polls of agents that are gone with their machines.
     polls: AtomicU64,
     burst: Mutex<Burst>,
+    /// Until then a call made long ago may still be applied, in milliseconds.
+    slow_until: AtomicU64,
     /// Faults of the API server that hold now.
     api_faults: AtomicU64,
     /// Cloud faults under which refusals are not the agent's doing.
@@ -123,6 +125,7 @@ impl World {
             waiting: AtomicU64::new(0),
             polls: AtomicU64::new(0),
             burst: Mutex::default(),
+            slow_until: AtomicU64::new(0),
             api_faults: AtomicU64::new(0),
             limited: AtomicU64::new(0),
             cloud: cloud.clone(),
@@ -311,7 +314,8 @@ impl World {
         self.trace.event(node.name.as_str(), format_args!("agent serves"));
         let snapshot = agent.snapshot();
         self.oracle.recovered(now, &node.name, &snapshot.allocations);
-        if snapshot.creating > 0 || node.disk.was_lost() {
+        let slow = u128::from(self.slow_until.load(Relaxed)) >= now.as_millis();
+        if snapshot.creating > 0 || node.disk.was_lost() || slow {
             return;
         }
         // Intent before effect: what the cloud made for this instance is on record, or an intent is.
@@ -341,6 +345,11 @@ impl World {
         } else {
             self.limited.fetch_sub(1, Relaxed);
         }
+    }
+
+    /// Calls may be applied long after their callers gave up, until about then.
+    pub fn slow_until(&self, until: Duration) {
+        self.slow_until.fetch_max(until.as_millis() as u64, Relaxed);
     }
 
     /// Something is wrong with the API server, or no more.
