@@ -7,7 +7,7 @@
 //!
 //! - [`record`]: what is stored, as types.
 //! - [`disk`]: the port below redb.
-//! - [`writer`]: groups concurrent changes into one commit.
+//! - `writer`: groups concurrent changes into one commit.
 
 pub mod disk;
 pub mod record;
@@ -35,8 +35,9 @@ const ALLOCATION: &str = "allocation";
 const COOLING: &str = "cooling";
 const INTENT: &str = "intent";
 
-/// Bytes of pages that redb may keep in memory. The whole store of a full node is below 1 MiB.
-const CACHE_BYTES: usize = 256 * 1024;
+/// Bytes of pages that redb may keep in memory. A store is read only when it is opened, so a cache serves
+/// nothing but the pages of the commit under way.
+const CACHE_BYTES: usize = 48 * 1024;
 
 /// The store cannot be used.
 #[derive(Debug, thiserror::Error)]

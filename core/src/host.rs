@@ -9,7 +9,7 @@ use crate::id::{ContainerId, Mac};
 /// What the kernel says is there for a pod: the host end of its link and the addresses routed to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Name of the host link, `cali…`; see [`veth_name`].
+    /// Name of the host link, `cali` and eleven hexadecimal digits.
     pub link: String,
     /// Sandbox it was made for, kept as the link's alias.
     pub container: Option<ContainerId>,
