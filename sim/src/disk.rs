@@ -106,8 +106,6 @@ struct State {
     /// Crash in the middle of a commit: after so many more writes.
     crash_after_writes: Option<u32>,
     error_probability: f64,
-    /// Completed syncs, for figures.
-    syncs: u64,
     /// The content was lost or damaged at some time.
     lost: bool,
 }
@@ -130,7 +128,6 @@ impl SimDisk {
                 scope: Weak::new(),
                 crash_after_writes: None,
                 error_probability: 0.0,
-                syncs: 0,
                 lost: false,
             })),
         })
@@ -216,11 +213,6 @@ impl SimDisk {
     /// Whether the content was lost or damaged at some time: what the agent knew is then gone.
     pub fn was_lost(&self) -> bool {
         self.state().lost
-    }
-
-    /// Completed syncs.
-    pub fn syncs(&self) -> u64 {
-        self.state().syncs
     }
 }
 
@@ -313,7 +305,6 @@ impl StorageBackend for Device {
                 Op::SetLen(len) => state.synced.set_len(len),
             }
         }
-        state.syncs += 1;
         Ok(())
     }
 
