@@ -8,7 +8,7 @@ use terway_core::{
     config::AgentConfig,
     entropy::Entropy,
     host::HostNet,
-    id::{ContainerId, EniId, NodeName, PodKey},
+    id::{EniId, NodeName},
     metadata::Metadata,
     probe::Probe,
     spawn::Spawner,
@@ -137,11 +137,6 @@ impl Agent {
         request: &terway_core::rpc::GetIpInfoRequest,
     ) -> Result<terway_core::rpc::GetIpInfoReply, terway_core::rpc::RpcError> {
         service::get_ip_info(&self.shared, request)
-    }
-
-    /// The sandbox that an address of this pod is recorded for.
-    pub fn container_of(&self, pod: &PodKey) -> Option<ContainerId> {
-        self.shared.state().pool.of_pod(pod).into_iter().find_map(|allocation| allocation.container)
     }
 
     /// Replaces the vSwitches of the node's zone after a change of configuration.

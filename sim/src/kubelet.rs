@@ -116,7 +116,7 @@ impl PodTask {
     async fn live(mut self) {
         self.node.pods.fetch_add(1, Relaxed);
         self.node.changes.fetch_add(1, Relaxed);
-        self.world.pod_bound(&self.node, &self.name());
+        self.world.pod_pending(&self.node, &self.name());
         let end = self.bound_at + self.run.lifetime;
         // The kubelet's watch, its workers, and the start of the sandbox.
         sleep(self.node.between(Duration::from_millis(50), Duration::from_millis(400))).await;

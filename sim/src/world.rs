@@ -376,11 +376,6 @@ impl World {
         std::mem::replace(&mut lock(&self.recorder), Recorder::new(Duration::from_secs(1)))
     }
 
-    /// A pod was bound to a node and waits for its network.
-    pub fn pod_bound(&self, node: &SimNode, name: &str) {
-        self.pod_pending(node, name);
-    }
-
     /// A pod has no network (any more).
     pub fn pod_pending(&self, node: &SimNode, name: &str) {
         if lock(&node.pending).insert(name.to_owned()) {
