@@ -50,6 +50,12 @@ names! {
     ZoneId;
     /// Security group, `sg-…`.
     SecurityGroupId;
+    /// VPC, `vpc-…`.
+    VpcId;
+    /// Route table of a VPC, `vtb-…`.
+    RouteTableId;
+    /// Entry of a route table, `rte-…`.
+    RouteEntryId;
     /// Kubernetes node name.
     NodeName;
     /// Kubernetes object UID of a pod; tells two pods of one name apart.

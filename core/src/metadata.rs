@@ -2,12 +2,15 @@
 //!
 //! Free of rate limits but late by seconds, and sometimes silent: it is a hint, never proof.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::id::{EniId, InstanceId, InstanceType, Mac, VSwitchId, ZoneId};
+use crate::id::{EniId, InstanceId, InstanceType, Mac, VSwitchId, VpcId, ZoneId};
 
 /// Identity of the instance the agent runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +19,12 @@ pub struct InstanceIdentity {
     pub instance: InstanceId,
     /// `instance/instance-type`
     pub instance_type: InstanceType,
+    /// `region-id`: names the endpoints of the API.
+    pub region: Arc<str>,
     /// `zone-id`
     pub zone: ZoneId,
+    /// `vpc-id`
+    pub vpc: VpcId,
 }
 
 /// One interface as `network/interfaces/macs/<mac>/` tells it.
@@ -33,6 +40,8 @@ pub struct NicMetadata {
     pub cidr: Ipv4Net,
     /// VPC gateway (the third last usable address of the block, `.253` of a /24).
     pub gateway: Ipv4Addr,
+    /// IPv6 block of the vSwitch and its gateway, where the vSwitch has one.
+    pub ipv6: Option<(Ipv6Net, Ipv6Addr)>,
     /// All addresses.
     pub addresses: Vec<IpAddr>,
 }

@@ -1,28 +1,8 @@
-//! What the cloud refuses, and what to do about it: every documented code has one retry class.
+//! What a cloud call fails with.
 
 use std::time::Duration;
 
-use super::Action;
-
-/// What a caller does with an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryClass {
-    /// Rate limit: back off and call again with the same token.
-    Throttled,
-    /// Server, transport or state conflict: back off and call again with the same token. The call
-    /// may have been applied.
-    Transient,
-    /// Our view is stale: read, then decide. Nothing was applied.
-    Converge,
-    /// This vSwitch has no addresses: set it aside, try another. Nothing was applied.
-    VSwitchExhausted,
-    /// A quota of instance, account or security group: not again for a minute. Nothing was applied.
-    Quota,
-    /// The wanted state is there already: success.
-    AlreadyDone,
-    /// Configuration or permission: not again without a change. Nothing was applied.
-    Fatal,
-}
+use super::{Action, RetryClass, classify};
 
 /// An error of one cloud call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,70 +33,5 @@ impl CloudError {
             class: classify(action, code),
             retry_after: None,
         }
-    }
-}
-
-/// Retry class of a documented code; unknown codes are fatal for the call and reported whole.
-pub fn classify(action: Action, code: &str) -> RetryClass {
-    use RetryClass::{AlreadyDone, Converge, Fatal, Quota, Throttled, Transient, VSwitchExhausted};
-    match code {
-        _ if code == "Throttling" || code.starts_with("Throttling.") => Throttled,
-        "ServiceUnavailable"
-        | "InternalError"
-        | "Timeout"
-        | "Unreachable"
-        | "IdempotentProcessing"
-        | "Operation.Conflict"
-        | "SystemBusy"
-        | "TaskConflict"
-        | "LastTokenProcessing"
-        | "InvalidSecurityToken.Expired"
-        | "SignatureNonceUsed" => Transient,
-        "InvalidVSwitchId.IpNotEnough" | "QuotaExceeded.PrivateIpAddress" => VSwitchExhausted,
-        "EniPerInstanceLimitExceeded" | "MaxEniCountExceeded" | "SecurityGroupInstanceLimitExceed" => Quota,
-        "InvalidIp.IpUnassigned" => AlreadyDone,
-        "InvalidEniId.NotFound" => match action {
-            Action::DetachNetworkInterface
-            | Action::DeleteNetworkInterface
-            | Action::UnassignPrivateIpAddresses
-            | Action::UnassignIpv6Addresses => AlreadyDone,
-            _ => Converge,
-        },
-        "InvalidEcsId.NotFound" if action == Action::DetachNetworkInterface => AlreadyDone,
-        "InvalidOperation.InvalidEniState"
-        | "InvalidOperation.InvalidEcsState"
-        | "InvalidOperation.Ipv4CountExceeded"
-        | "InvalidOperation.Ipv6CountExceeded"
-        | "MaxEniIpv6IpsCountExceeded"
-        | "InvalidIp.IpAssigned"
-        | "InvalidPrivateIpAddress.Duplicated"
-        | "IdempotentParameterMismatch"
-        | "IdempotentFailed"
-        | "InvalidInstanceId.NotFound" => Converge,
-        _ => Fatal,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_throttle_code_is_throttled() {
-        for code in ["Throttling", "Throttling.User", "Throttling.Api"] {
-            assert_eq!(classify(Action::CreateNetworkInterface, code), RetryClass::Throttled, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_vanished_eni_is_success_only_for_what_removes_it() {
-        let class = |action| classify(action, "InvalidEniId.NotFound");
-        assert_eq!(class(Action::DeleteNetworkInterface), RetryClass::AlreadyDone);
-        assert_eq!(class(Action::AssignPrivateIpAddresses), RetryClass::Converge);
-    }
-
-    #[test]
-    fn an_unknown_code_is_fatal_for_the_call() {
-        assert_eq!(classify(Action::AttachNetworkInterface, "Something.New"), RetryClass::Fatal);
     }
 }
