@@ -232,5 +232,6 @@ macro_rules! points {
 points! {
     CreateNetworkInterface AttachNetworkInterface DetachNetworkInterface DeleteNetworkInterface
     DescribeNetworkInterfaces AssignPrivateIpAddresses UnassignPrivateIpAddresses
-    AssignIpv6Addresses UnassignIpv6Addresses DescribeInstanceTypes DescribeVSwitches
+    AssignIpv6Addresses UnassignIpv6Addresses DescribeInstanceTypes DescribeSecurityGroups
+    DescribeVSwitches DescribeRouteTableList DescribeRouteEntryList CreateRouteEntry DeleteRouteEntry
 }

@@ -85,7 +85,7 @@ impl Shared {
                 })
                 .await
                 .map_err(|failed| failed.error)?;
-            enis.extend(page.enis);
+            enis.extend(page.rows);
             next = page.next;
             if next.is_none() {
                 return Ok(enis);

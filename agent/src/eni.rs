@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use terway_core::{
     address::AddressSet,
     cause::Cause,
-    cloud::{Action, CloudError, CreateEni, Eni, EniFilter, EniStatus, RetryClass, TAG_TOKEN},
+    cloud::{Action, CloudError, CreateEni, Eni, EniFilter, EniStatus, RetryClass, TAG_TOKEN, VSwitchFilter},
     id::EniId,
     probe::pass,
 };
@@ -364,9 +364,10 @@ impl Shared {
 
     async fn network_from_cloud(&self, id: &EniId) -> Option<(ipnet::Ipv4Net, std::net::Ipv4Addr)> {
         let vswitch = self.state().pool.enis.get(id)?.vswitch.clone();
-        let ids = [vswitch];
-        let found = self.call(Action::DescribeVSwitches, || self.ports.cloud.describe_vswitches(&ids)).await;
-        let cidr = found.ok()?.into_iter().next()?.cidr;
+        let filter = VSwitchFilter::Id(vswitch);
+        let found =
+            self.call(Action::DescribeVSwitches, || self.ports.cloud.describe_vswitches(&filter, None)).await;
+        let cidr = found.ok()?.rows.first()?.cidr;
         // The gateway is the third last address of the block: `.253` of a /24.
         let gateway = std::net::Ipv4Addr::from_bits(cidr.broadcast().to_bits() - 2);
         Some((cidr, gateway))

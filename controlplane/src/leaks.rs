@@ -77,7 +77,7 @@ impl Collector {
         let (mut enis, mut next) = (Vec::new(), None);
         loop {
             let page = self.cloud.describe_enis(&EniFilter::Ours, next).await?;
-            enis.extend(page.enis);
+            enis.extend(page.rows);
             next = page.next;
             if next.is_none() {
                 return Ok(enis);

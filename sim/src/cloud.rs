@@ -9,7 +9,8 @@
 //! - `call`: one call from its caller to the servers and back; `client` names the calls.
 //! - `world`: what exists, with its indexes; `eni` (with its past), `vswitch` (addresses), `bucket`
 //!   (throttling), `token` (idempotency) are parts of it.
-//! - `apply` (ENIs), `assign` (addresses), `read` (describe): what each call checks and does.
+//! - `apply` (ENIs), `assign` (addresses), `route` (route entries), `read` (describe): what each call
+//!   checks and does.
 //! - `lifecycle`: transitions that take time. `metadata`: what the host tells the instance.
 //! - `fault` ([`FaultWindow`]) and `fate`: faults, and what they do to a call. `operator`: building the
 //!   cloud, and what people do at the console.
@@ -46,6 +47,7 @@ mod model;
 mod observer;
 mod operator;
 mod read;
+mod route;
 mod token;
 mod truth;
 mod vswitch;
@@ -64,7 +66,7 @@ pub use self::{
     observer::{CloudObserver, EniEvent, NoObserver, Removal, RequestSummary},
     operator::SetupError,
     truth::{CallCounts, Counters},
-    world::InstanceState,
+    world::{InstanceState, Place},
 };
 
 /// A stream of draws that several handles share.
@@ -142,6 +144,7 @@ impl FakeCloud {
             match effect {
                 Effect::Tell(news) => news.tell(&*self.observer()),
                 Effect::Start(timer) => crate::root::spawn(Arc::clone(self).run(timer)),
+                Effect::Route(timer) => crate::root::spawn(Arc::clone(self).run_route(timer)),
             }
         }
         result

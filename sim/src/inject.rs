@@ -60,7 +60,7 @@ async fn strike(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
     if let Some(kind) = cloud_kind(&fault.kind) {
         let mut window = FaultWindow::new(kind, fault.lasts).with_probability(fault.probability);
         match &fault.target {
-            Target::CloudAction(name) => window.action = Action::ALL.into_iter().find(|a| a.name() == name),
+            Target::CloudAction(name) => window.action = Action::parse(name),
             Target::Node(_) => window.instance = targets.first().map(|node| node.instance.clone()),
             _ => {}
         }

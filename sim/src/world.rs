@@ -132,6 +132,9 @@ impl World {
             scenario,
         });
         cloud.set_observer(Arc::new(Eyes(Arc::downgrade(&world))));
+        for group in world.agent_config().security_groups {
+            cloud.add_security_group(group.as_str(), "scenario");
+        }
         for vswitch in world.scenario.cluster.vswitches.clone() {
             world.add_vswitch(vswitch)?;
         }

@@ -11,6 +11,7 @@ use terway_core::{
     address::{AddressCount, AddressSet},
     cloud::{
         Action, Assign, Cloud, CloudError, CreateEni, Eni, EniFilter, EniStatus, RetryClass, TAG_INSTANCE,
+        VSwitchFilter,
     },
     id::{EniId, InstanceId, Mac, VSwitchId},
     limits::InstanceLimits,
@@ -42,6 +43,7 @@ fn rig_with(model: CloudModel) -> Rig {
         .add_vswitch("vsw-a", ZONE, net("10.0.0.0/24"), Some("fd00::/64".parse().expect("block")))
         .expect("new");
     cloud.add_vswitch("vsw-b", "cn-b", net("10.1.0.0/24"), None).expect("new");
+    cloud.add_security_group("sg-1", "pods");
     add_node(&cloud, "i-1");
     Rig { node: cloud.client("i-1"), cloud, id: "i-1".into() }
 }
@@ -123,7 +125,7 @@ impl Rig {
 
     async fn listed(&self) -> Vec<Eni> {
         let page = self.node.describe_enis(&EniFilter::OfInstance(self.id.clone()), None).await;
-        page.expect("a page").enis
+        page.expect("a page").rows
     }
 
     fn fault(&self, kind: FaultKind) {
@@ -458,8 +460,8 @@ async fn an_exhausted_vswitch_gives_all_or_nothing_until_relieved() {
     assert_eq!(rig.cloud.vswitch_free(&id), 256 - 4 - 1, "first, last three, a primary NIC");
     let eni = rig.made("t", v4(1)).await;
     rig.cloud.exhaust_vswitch(&id, 3);
-    let told = rig.node.describe_vswitches(std::slice::from_ref(&id)).await.expect("told");
-    assert!(told[0].available <= 3);
+    let told = rig.node.describe_vswitches(&VSwitchFilter::Id(id.clone()), None).await.expect("told");
+    assert!(told.rows[0].available <= 3);
     let refused = rig.node.assign_ipv4(&assign("a", &eni.id, v4(4))).await.expect_err("three are left");
     assert_eq!(refused.class, RetryClass::VSwitchExhausted);
     assert_eq!(rig.cloud.vswitch_free(&id), 3);
@@ -557,7 +559,7 @@ async fn reads_lag_in_both_directions() {
     assert_eq!(rig.status(&eni.id), None);
     assert_eq!(rig.listed().await.len(), 1, "gone less than 5 s ago");
     let by_id = rig.node.describe_enis(&EniFilter::Ids(vec![eni.id.clone()]), None).await.expect("a page");
-    assert_eq!(by_id.enis.len(), 1);
+    assert_eq!(by_id.rows.len(), 1);
     sleep(secs(6)).await;
     assert_eq!(rig.listed().await, []);
     rig.cloud.heal();
@@ -575,7 +577,7 @@ async fn ours_come_in_pages_sorted_by_id() {
     let (mut next, mut ids, mut pages) = (None, Vec::new(), 0);
     loop {
         let page = rig.node.describe_enis(&EniFilter::Ours, next).await.expect("a page");
-        ids.extend(page.enis.into_iter().map(|eni| eni.id));
+        ids.extend(page.rows.into_iter().map(|eni| eni.id));
         pages += 1;
         next = page.next;
         if next.is_none() {
@@ -646,17 +648,17 @@ async fn a_window_is_for_its_instance_and_action_and_time() {
     let other = rig.cloud.client("i-2");
     let window = FaultWindow::new(FaultKind::Error, secs(10)).of("i-2").on(Action::DescribeVSwitches);
     rig.cloud.add_window(window);
-    let ids = [vsw("vsw-a")];
-    rig.node.describe_vswitches(&ids).await.expect("another instance");
+    let one = VSwitchFilter::Id(vsw("vsw-a"));
+    rig.node.describe_vswitches(&one, None).await.expect("another instance");
     other.describe_enis(&EniFilter::Ours, None).await.expect("another action");
-    assert!(other.describe_vswitches(&ids).await.is_err());
+    assert!(other.describe_vswitches(&one, None).await.is_err());
     sleep(secs(10)).await;
-    other.describe_vswitches(&ids).await.expect("over");
+    other.describe_vswitches(&one, None).await.expect("over");
     let half = FaultWindow::new(FaultKind::Denied, secs(3600)).with_probability(0.5);
     rig.cloud.add_window(half);
     let mut denied = 0;
     for _ in 0..200 {
-        denied += u32::from(rig.node.describe_vswitches(&ids).await.is_err());
+        denied += u32::from(rig.node.describe_vswitches(&one, None).await.is_err());
     }
     assert!((70..130).contains(&denied), "{denied}");
     assert_eq!(rig.cloud.counters().faults["denied"], u64::from(denied));
@@ -793,7 +795,7 @@ async fn a_released_instance_takes_its_attached_enis_along() {
     assert_eq!(code(rig.node.attach_eni(&spare.id, &rig.id).await), "InvalidEcsId.NotFound");
     let collector = rig.cloud.operator_client("leaks");
     let page = collector.describe_enis(&EniFilter::OfInstance(rig.id.clone()), None).await.expect("a page");
-    assert_eq!(page.enis.len(), 1);
+    assert_eq!(page.rows.len(), 1);
     collector.delete_eni(&spare.id).await.expect("deleting");
     sleep(secs(4)).await;
     assert!(log.with("removed").last().expect("told").contains("ByOperator"));
@@ -865,6 +867,7 @@ fn told(seed: u64, nodes: &[&'static str], faults: bool) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime").block_on(async {
         let cloud = FakeCloud::new(CloudModel::default(), seed);
+        cloud.add_security_group("sg-1", "pods");
         cloud.add_vswitch("vsw-a", ZONE, net("10.0.0.0/16"), None).expect("new");
         let log = Log::on(&cloud);
         if faults {
@@ -911,6 +914,7 @@ fn ten_thousand_nodes_with_fifty_thousand_enis_fit() {
     let wall = wall_clock();
     let calls = runtime.expect("a runtime").block_on(async {
         let cloud = FakeCloud::new(CloudModel { action_factor: 0.0, ..CloudModel::default() }, 1);
+        cloud.add_security_group("sg-1", "pods");
         for index in 0..8 {
             let block = Ipv4Net::new(Ipv4Addr::new(10, index, 0, 0), 16).expect("a block");
             cloud.add_vswitch(format!("vsw-{index}"), ZONE, block, None).expect("new");

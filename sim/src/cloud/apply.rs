@@ -69,6 +69,9 @@ impl World {
             1..=SECURITY_GROUPS_MAX => {}
             _ => return refuse("InvalidParameter", "at most ten security groups"),
         }
+        if let Some(unknown) = request.security_groups.iter().find(|id| !self.groups.contains_key(*id)) {
+            return refuse("InvalidSecurityGroupId.NotFound", format!("{unknown} does not exist"));
+        }
         if count.v4 == 0 || count.v4 - 1 > CREATE_SECONDARY_MAX || count.v6 > CREATE_SECONDARY_MAX {
             return refuse("InvalidParameter", "SecondaryPrivateIpAddressCount is 1 to 49");
         }

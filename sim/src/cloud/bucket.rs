@@ -57,7 +57,8 @@ impl Buckets {
         Self {
             account: model.account_bucket.map(|bucket| Bucket::new(bucket, now)),
             actions: Action::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .filter_map(of_action)
                 .map(|(action, bucket)| (action, Bucket::new(bucket, now)))
                 .collect(),

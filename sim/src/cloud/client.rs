@@ -6,12 +6,20 @@ use async_trait::async_trait;
 use rand_chacha::ChaCha8Rng;
 use terway_core::{
     address::{ADDRESSES_PER_PREFIX, AddressCount, AddressSet},
-    cloud::{Action, Assign, Cloud, CloudError, CreateEni, Eni, EniFilter, EniPage, VSwitch},
-    id::{EniId, InstanceId, InstanceType, VSwitchId},
+    cloud::{
+        Action, Assign, Cloud, CloudError, CreateEni, CreateRoute, Eni, EniFilter, Page, RouteEntry,
+        RouteTable, SecurityGroup, VSwitch, VSwitchFilter,
+    },
+    id::{EniId, InstanceId, InstanceType, RouteEntryId, RouteTableId, SecurityGroupId, VpcId},
     limits::InstanceLimits,
 };
 
-use super::{FakeCloud, observer::RequestSummary};
+use super::{
+    FakeCloud,
+    call::{Call, Refusal},
+    observer::RequestSummary,
+    world::World,
+};
 
 /// A client of one instance, or of an operator.
 pub(super) struct Client {
@@ -30,6 +38,24 @@ fn addresses(count: AddressCount) -> u32 {
 }
 
 impl Client {
+    async fn call<T: Send + 'static>(
+        &self,
+        action: Action,
+        summary: &RequestSummary,
+        apply: impl FnOnce(&mut World, &mut Call) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, CloudError> {
+        self.cloud.call(self.caller.as_ref(), &self.stream, action, summary, apply).await
+    }
+
+    /// A call that asks for nothing that is counted.
+    async fn plain<T: Send + 'static>(
+        &self,
+        action: Action,
+        apply: impl FnOnce(&mut World, &mut Call) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, CloudError> {
+        self.call(action, &RequestSummary::default(), apply).await
+    }
+
     async fn assign(&self, action: Action, request: &Assign) -> Result<AddressSet, CloudError> {
         let summary = RequestSummary {
             token: Some(request.token.clone()),
@@ -37,20 +63,12 @@ impl Client {
             ..about(&request.eni)
         };
         let request = request.clone();
-        self.cloud
-            .call(self.caller.as_ref(), &self.stream, action, &summary, move |world, call| {
-                world.assign(call, &request)
-            })
-            .await
+        self.call(action, &summary, move |world, call| world.assign(call, &request)).await
     }
 
     async fn unassign(&self, action: Action, eni: &EniId, set: &AddressSet) -> Result<(), CloudError> {
         let (id, set) = (eni.clone(), set.clone());
-        self.cloud
-            .call(self.caller.as_ref(), &self.stream, action, &about(eni), move |world, call| {
-                world.unassign(call, &id, &set)
-            })
-            .await
+        self.call(action, &about(eni), move |world, call| world.unassign(call, &id, &set)).await
     }
 }
 
@@ -65,51 +83,27 @@ impl Cloud for Client {
         };
         let request = request.clone();
         let action = Action::CreateNetworkInterface;
-        self.cloud
-            .call(self.caller.as_ref(), &self.stream, action, &summary, move |world, call| {
-                world.create(call, &request)
-            })
-            .await
+        self.call(action, &summary, move |world, call| world.create(call, &request)).await
     }
 
     async fn attach_eni(&self, eni: &EniId, instance: &InstanceId) -> Result<(), CloudError> {
         let (id, instance, action) = (eni.clone(), instance.clone(), Action::AttachNetworkInterface);
-        self.cloud
-            .call(self.caller.as_ref(), &self.stream, action, &about(eni), move |world, call| {
-                world.attach(call, &id, &instance)
-            })
-            .await
+        self.call(action, &about(eni), move |world, call| world.attach(call, &id, &instance)).await
     }
 
     async fn detach_eni(&self, eni: &EniId, instance: &InstanceId) -> Result<(), CloudError> {
         let (id, instance, action) = (eni.clone(), instance.clone(), Action::DetachNetworkInterface);
-        self.cloud
-            .call(self.caller.as_ref(), &self.stream, action, &about(eni), move |world, call| {
-                world.detach(call, &id, &instance)
-            })
-            .await
+        self.call(action, &about(eni), move |world, call| world.detach(call, &id, &instance)).await
     }
 
     async fn delete_eni(&self, eni: &EniId) -> Result<(), CloudError> {
         let (id, action) = (eni.clone(), Action::DeleteNetworkInterface);
-        self.cloud
-            .call(self.caller.as_ref(), &self.stream, action, &about(eni), move |world, call| {
-                world.delete(call, &id)
-            })
-            .await
+        self.call(action, &about(eni), move |world, call| world.delete(call, &id)).await
     }
 
-    async fn describe_enis(&self, filter: &EniFilter, next: Option<String>) -> Result<EniPage, CloudError> {
+    async fn describe_enis(&self, filter: &EniFilter, next: Option<String>) -> Result<Page<Eni>, CloudError> {
         let (filter, action) = (filter.clone(), Action::DescribeNetworkInterfaces);
-        self.cloud
-            .call(
-                self.caller.as_ref(),
-                &self.stream,
-                action,
-                &RequestSummary::default(),
-                move |world, call| world.describe_enis(call, &filter, next.as_deref()),
-            )
-            .await
+        self.plain(action, move |world, call| world.describe_enis(call, &filter, next.as_deref())).await
     }
 
     async fn assign_ipv4(&self, request: &Assign) -> Result<AddressSet, CloudError> {
@@ -133,27 +127,62 @@ impl Cloud for Client {
         instance_type: &InstanceType,
     ) -> Result<InstanceLimits, CloudError> {
         let (name, action) = (instance_type.clone(), Action::DescribeInstanceTypes);
-        self.cloud
-            .call(
-                self.caller.as_ref(),
-                &self.stream,
-                action,
-                &RequestSummary::default(),
-                move |world, call| world.describe_type(call, &name),
-            )
+        self.plain(action, move |world, call| world.describe_type(call, &name)).await
+    }
+
+    async fn describe_vswitches(
+        &self,
+        filter: &VSwitchFilter,
+        next: Option<String>,
+    ) -> Result<Page<VSwitch>, CloudError> {
+        let filter = filter.clone();
+        self.plain(Action::DescribeVSwitches, move |world, call| {
+            Ok(world.describe_vswitches(call, &filter, next.as_deref()))
+        })
+        .await
+    }
+
+    async fn describe_security_groups(
+        &self,
+        ids: &[SecurityGroupId],
+    ) -> Result<Vec<SecurityGroup>, CloudError> {
+        let ids = ids.to_vec();
+        self.plain(Action::DescribeSecurityGroups, move |world, call| world.describe_groups(call, &ids)).await
+    }
+
+    async fn describe_route_tables(
+        &self,
+        vpc: &VpcId,
+        _next: Option<String>,
+    ) -> Result<Page<RouteTable>, CloudError> {
+        let vpc = vpc.clone();
+        self.plain(Action::DescribeRouteTableList, move |world, call| {
+            Ok(world.describe_route_tables(call, &vpc))
+        })
+        .await
+    }
+
+    async fn describe_route_entries(
+        &self,
+        table: &RouteTableId,
+        next: Option<String>,
+    ) -> Result<Page<RouteEntry>, CloudError> {
+        let table = table.clone();
+        self.plain(Action::DescribeRouteEntryList, move |world, call| {
+            world.describe_route_entries(call, &table, next.as_deref())
+        })
+        .await
+    }
+
+    async fn create_route_entry(&self, request: &CreateRoute) -> Result<RouteEntryId, CloudError> {
+        let summary = RequestSummary { token: Some(request.token.clone()), ..RequestSummary::default() };
+        let request = request.clone();
+        self.call(Action::CreateRouteEntry, &summary, move |world, call| world.create_route(call, &request))
             .await
     }
 
-    async fn describe_vswitches(&self, ids: &[VSwitchId]) -> Result<Vec<VSwitch>, CloudError> {
-        let (ids, action) = (ids.to_vec(), Action::DescribeVSwitches);
-        self.cloud
-            .call(
-                self.caller.as_ref(),
-                &self.stream,
-                action,
-                &RequestSummary::default(),
-                move |world, call| Ok(world.describe_vswitches(call, &ids)),
-            )
-            .await
+    async fn delete_route_entry(&self, entry: &RouteEntry) -> Result<(), CloudError> {
+        let id = entry.id.clone();
+        self.plain(Action::DeleteRouteEntry, move |world, call| world.delete_route(call, &id)).await
     }
 }

@@ -59,7 +59,9 @@ impl Metadata for InstanceMetadata {
             Ok(InstanceIdentity {
                 instance: self.instance.clone(),
                 instance_type: instance.kind.clone(),
+                region: world.place.region.clone(),
                 zone: instance.zone.clone(),
+                vpc: world.place.vpc.clone(),
             })
         })
     }
@@ -121,6 +123,7 @@ impl World {
             vswitch: eni.vswitch.clone(),
             cidr: pool.cidr,
             gateway: pool.gateway(),
+            ipv6: pool.ipv6_gateway(),
             addresses: v4.chain(v6).collect(),
         })
     }

@@ -91,6 +91,10 @@ pub struct CloudModel {
     pub delete_settles: Span,
     /// Latency of assign and unassign calls of both families: 0.3–1.5 s (derived).
     pub assign: Span,
+    /// Latency of the calls that change route entries: as assign.
+    pub route: Span,
+    /// From such a call until the entry is there or gone: 2–10 s (derived).
+    pub route_settles: Span,
     /// Latency of the describe calls: 0.1–0.5 s (derived).
     pub describe: Span,
     /// Age of what a describe of ENIs tells: 0–1 s. That reads lag writes is documented, by how much
@@ -145,6 +149,8 @@ impl Default for CloudModel {
             delete: Span::new(200, 500),
             delete_settles: Span::new(1_000, 3_000),
             assign: Span::new(300, 1_500),
+            route: Span::new(300, 1_500),
+            route_settles: Span::new(2_000, 10_000),
             describe: Span::new(100, 500),
             read_lag: Span::new(0, 1_000),
             metadata_lag: Span::new(0, 3_000),
@@ -171,6 +177,7 @@ impl CloudModel {
     pub(super) fn latency(&self, action: Action) -> Span {
         match action {
             Action::CreateNetworkInterface => self.create,
+            Action::CreateRouteEntry | Action::DeleteRouteEntry => self.route,
             Action::AttachNetworkInterface => self.attach,
             Action::DetachNetworkInterface => self.detach,
             Action::DeleteNetworkInterface => self.delete,
@@ -178,9 +185,12 @@ impl CloudModel {
             | Action::UnassignPrivateIpAddresses
             | Action::AssignIpv6Addresses
             | Action::UnassignIpv6Addresses => self.assign,
-            Action::DescribeNetworkInterfaces | Action::DescribeInstanceTypes | Action::DescribeVSwitches => {
-                self.describe
-            }
+            Action::DescribeNetworkInterfaces
+            | Action::DescribeInstanceTypes
+            | Action::DescribeSecurityGroups
+            | Action::DescribeVSwitches
+            | Action::DescribeRouteTableList
+            | Action::DescribeRouteEntryList => self.describe,
         }
     }
 

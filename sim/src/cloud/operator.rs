@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 use ipnet::{Ipv4Net, Ipv6Net};
 use terway_core::{
     address::{AddressCount, AddressSet},
-    cloud::EniStatus,
-    id::{EniId, InstanceId, InstanceType, VSwitchId, ZoneId},
+    cloud::{EniStatus, RouteTable},
+    id::{EniId, InstanceId, InstanceType, RouteTableId, SecurityGroupId, VSwitchId, ZoneId},
     limits::InstanceLimits,
     metadata::NicMetadata,
 };
@@ -21,7 +21,7 @@ use super::{
     metadata::MetadataFault,
     observer::Removal,
     vswitch::{PREFIX_LENGTHS, VSwitchPool},
-    world::{Instance, InstanceState, World},
+    world::{Instance, InstanceState, Place, World},
 };
 
 /// A scenario asks for a cloud that can not be.
@@ -76,8 +76,34 @@ impl FakeCloud {
                 return Err(SetupError::BadBlock(cidr));
             }
             world.vswitches.insert(id.clone(), VSwitchPool::new(id, zone, cidr, ipv6));
+            world.routes.add_local(cidr);
             Ok(())
         })
+    }
+
+    /// Says where everything is. Call it before anything else is added.
+    pub fn set_place(self: &Arc<Self>, place: Place) {
+        self.with(|world, _| world.place = place);
+    }
+
+    /// Adds a security group, or renames it.
+    pub fn add_security_group(self: &Arc<Self>, id: impl Into<SecurityGroupId>, name: &str) {
+        let id = id.into();
+        self.with(|world, _| world.groups.insert(id, name.to_owned()));
+    }
+
+    /// Adds a route table. The VPC's own (`system`) has no vSwitches; it serves those that no other has.
+    pub fn add_route_table(
+        self: &Arc<Self>,
+        id: impl Into<RouteTableId>,
+        system: bool,
+        vswitches: Vec<VSwitchId>,
+    ) {
+        let id = id.into();
+        self.with(|world, _| {
+            let vpc = world.place.vpc.clone();
+            world.routes.tables.insert(id.clone(), RouteTable { id, vpc, system, vswitches });
+        });
     }
 
     /// Adds a running instance with its primary NIC, which has one address of `vswitch`.
@@ -104,7 +130,7 @@ impl FakeCloud {
             }
             let one = AddressCount { v4: 1, ..AddressCount::default() };
             let addresses = pool.take(one).ok_or_else(|| SetupError::Exhausted(vswitch.clone()))?;
-            let (cidr, gateway) = (pool.cidr, pool.gateway());
+            let (cidr, gateway, ipv6) = (pool.cidr, pool.gateway(), pool.ipv6_gateway());
             let new = NewEni {
                 vswitch: vswitch.clone(),
                 instance: Some(id.clone()),
@@ -126,7 +152,7 @@ impl FakeCloud {
             world.instances.insert(id, instance);
             let addresses = vec![IpAddr::V4(eni.primary)];
             let (mac, eni) = (eni.mac, eni.id.clone());
-            Ok(NicMetadata { mac, eni, vswitch: vswitch.clone(), cidr, gateway, addresses })
+            Ok(NicMetadata { mac, eni, vswitch: vswitch.clone(), cidr, gateway, ipv6, addresses })
         })
     }
 

@@ -6,8 +6,8 @@
 use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use terway_core::{
-    cloud::{DESCRIBE_IDS_MAX, Eni, EniFilter, EniPage, VSwitch},
-    id::{EniId, InstanceType, VSwitchId},
+    cloud::{DESCRIBE_IDS_MAX, Eni, EniFilter, Page, SecurityGroup, VSwitch, VSwitchFilter},
+    id::{EniId, InstanceType, SecurityGroupId},
     limits::InstanceLimits,
 };
 use tokio::time::Instant;
@@ -16,8 +16,12 @@ use super::{
     call::{Call, Refusal, refuse},
     draws::unit,
     instance_types,
+    vswitch::VSwitchPool,
     world::World,
 };
+
+/// Most rows of a page of vSwitches.
+const VSWITCHES_PER_PAGE: usize = 50;
 
 impl World {
     pub(super) fn describe_enis(
@@ -25,7 +29,7 @@ impl World {
         call: &mut Call,
         filter: &EniFilter,
         next: Option<&str>,
-    ) -> Result<EniPage, Refusal> {
+    ) -> Result<Page<Eni>, Refusal> {
         let usual = self.model.read_lag.age(&mut call.rng);
         let lag = call.fate.stale.unwrap_or(usual).min(self.model.history());
         let then = call.now - lag;
@@ -38,9 +42,15 @@ impl World {
             EniFilter::Ids(ids) => {
                 let ids: BTreeSet<&EniId> = ids.iter().collect();
                 let enis = ids.into_iter().filter_map(|id| self.as_of(id, then)).map(|eni| (**eni).clone());
-                Ok(EniPage { enis: enis.collect(), next: None })
+                Ok(Page::only(enis.collect()))
             }
             EniFilter::OfInstance(instance) => Ok(self.page(self.by_tag.get(instance), next, then)),
+            EniFilter::OnInstance(instance) => {
+                let seen = self.instances.get(instance).map(|found| &found.seen);
+                let mut page = self.page(seen, next, then);
+                page.rows.retain(|eni| eni.instance.as_ref() == Some(instance));
+                Ok(page)
+            }
             EniFilter::Ours => Ok(self.page(Some(&self.ours), next, then)),
         }
     }
@@ -49,31 +59,64 @@ impl World {
         self.enis.get(id)?.at(then)
     }
 
-    fn page(&self, ids: Option<&BTreeSet<EniId>>, next: Option<&str>, then: Instant) -> EniPage {
+    fn page(&self, ids: Option<&BTreeSet<EniId>>, next: Option<&str>, then: Instant) -> Page<Eni> {
         let from = next.map_or(Bound::Unbounded, |last| Bound::Excluded(EniId::from(last)));
         let mut rows = ids
             .into_iter()
             .flat_map(|ids| ids.range((from.clone(), Bound::Unbounded)))
             .filter_map(|id| self.as_of(id, then));
-        let enis: Vec<Eni> = rows.by_ref().take(DESCRIBE_IDS_MAX).map(|eni| (**eni).clone()).collect();
+        let rows_here: Vec<Eni> = rows.by_ref().take(DESCRIBE_IDS_MAX).map(|eni| (**eni).clone()).collect();
         let more = rows.next().is_some();
-        let next = enis.last().filter(|_| more).map(|last| last.id.to_string());
-        EniPage { enis, next }
+        let next = rows_here.last().filter(|_| more).map(|last| last.id.to_string());
+        Page { rows: rows_here, next }
     }
 
-    pub(super) fn describe_vswitches(&mut self, call: &mut Call, ids: &[VSwitchId]) -> Vec<VSwitch> {
+    pub(super) fn describe_vswitches(
+        &mut self,
+        call: &mut Call,
+        filter: &VSwitchFilter,
+        next: Option<&str>,
+    ) -> Page<VSwitch> {
         let wrong = (2.0 * unit(&mut call.rng) - 1.0) * self.model.vswitch_count_error;
         call.useful = true;
-        let ids: BTreeSet<&VSwitchId> = ids.iter().collect();
-        let found = ids.into_iter().filter_map(|id| self.vswitches.get(id));
-        found
-            .map(|pool| VSwitch {
-                id: pool.id.clone(),
-                zone: pool.zone.clone(),
-                cidr: pool.cidr,
-                available: (f64::from(pool.available()) * (1.0 + wrong)) as u64,
-            })
-            .collect()
+        let row = |pool: &VSwitchPool| VSwitch {
+            id: pool.id.clone(),
+            vpc: self.place.vpc.clone(),
+            zone: pool.zone.clone(),
+            cidr: pool.cidr,
+            available: (f64::from(pool.available()) * (1.0 + wrong)) as u64,
+        };
+        match filter {
+            VSwitchFilter::Id(id) => Page::only(self.vswitches.get(id).map(row).into_iter().collect()),
+            VSwitchFilter::OfVpc(vpc) if *vpc != self.place.vpc => Page::only(Vec::new()),
+            VSwitchFilter::OfVpc(_) => {
+                // Pages of this action have numbers, from 1.
+                let number: usize = next.and_then(|next| next.parse().ok()).unwrap_or(1).max(1);
+                let rows = self.vswitches.values().skip((number - 1) * VSWITCHES_PER_PAGE);
+                let rows = rows.take(VSWITCHES_PER_PAGE).map(row).collect();
+                let more = self.vswitches.len() > number * VSWITCHES_PER_PAGE;
+                Page { rows, next: more.then(|| (number + 1).to_string()) }
+            }
+        }
+    }
+
+    pub(super) fn describe_groups(
+        &mut self,
+        call: &mut Call,
+        ids: &[SecurityGroupId],
+    ) -> Result<Vec<SecurityGroup>, Refusal> {
+        if ids.len() > DESCRIBE_IDS_MAX {
+            return refuse("InvalidParameter", "at most 100 SecurityGroupIds");
+        }
+        call.useful = true;
+        let ids: BTreeSet<&SecurityGroupId> = ids.iter().collect();
+        let found = ids.into_iter().filter_map(|id| self.groups.get_key_value(id));
+        let row = |(id, name): (&SecurityGroupId, &String)| SecurityGroup {
+            id: id.clone(),
+            name: name.clone(),
+            vpc: self.place.vpc.clone(),
+        };
+        Ok(found.map(row).collect())
     }
 
     /// Limits of a type. The instance that asks for its own type is told its own limits, which a

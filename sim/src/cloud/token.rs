@@ -12,8 +12,8 @@ use std::{
 
 use terway_core::{
     address::AddressSet,
-    cloud::{Action, Assign, CreateEni, Eni},
-    id::ClientToken,
+    cloud::{Action, Assign, CreateEni, CreateRoute, Eni},
+    id::{ClientToken, RouteEntryId},
 };
 use tokio::time::Instant;
 
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 pub(super) enum Answer {
     Eni(Arc<Eni>),
     Addresses(AddressSet),
+    Route(RouteEntryId),
 }
 
 #[derive(Clone, Debug)]
@@ -104,5 +105,13 @@ pub(super) fn of_assign(request: &Assign) -> u64 {
     let mut hasher = DefaultHasher::new();
     let count = request.count;
     (&request.eni, count.v4, count.v6, count.prefixes).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Fingerprint of the parameters of a route entry.
+pub(super) fn of_route(request: &CreateRoute) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let hop = &request.next_hop;
+    (&request.table, request.destination, hop.kind(), hop.id()).hash(&mut hasher);
     hasher.finish()
 }

@@ -59,7 +59,8 @@ impl VSwitchPool {
             released_prefixes: VecDeque::new(),
             free: size,
             withheld: 0,
-            fresh_v6: 1,
+            // The first is the gateway.
+            fresh_v6: 2,
             released_v6: VecDeque::new(),
         };
         for offset in std::iter::once(0).chain(size - RESERVED_LAST..size) {
@@ -75,6 +76,13 @@ impl VSwitchPool {
     /// The VPC gateway: third last address of the block, `.253` of a /24.
     pub(super) fn gateway(&self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.cidr.broadcast()) - 2)
+    }
+
+    /// IPv6 block and gateway, where there is one: the first address of the block that has not been
+    /// given out before anything else is, `…::1`.
+    pub(super) fn ipv6_gateway(&self) -> Option<(Ipv6Net, Ipv6Addr)> {
+        let block = self.ipv6?;
+        Some((block, Ipv6Addr::from(u128::from(block.network()) + 1)))
     }
 
     /// Addresses that can be had now.

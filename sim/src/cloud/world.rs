@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use terway_core::{
     address::AddressSet,
     cloud::{Eni, EniStatus, TAG_CREATOR},
-    id::{EniId, InstanceId, InstanceType, Mac, VSwitchId, ZoneId},
+    id::{EniId, InstanceId, InstanceType, Mac, SecurityGroupId, VSwitchId, VpcId, ZoneId},
     limits::InstanceLimits,
 };
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ use super::{
     metadata::MetadataFault,
     model::CloudModel,
     observer::{EniEvent, News, Removal},
+    route::{RouteTimer, Routes},
     token::Tokens,
     truth::Counters,
     vswitch::VSwitchPool,
@@ -44,6 +45,21 @@ pub enum InstanceState {
     Stopping,
     /// Down; ENIs can be attached and detached.
     Stopped,
+}
+
+/// Where everything is: an account has one VPC in one region here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Region.
+    pub region: Arc<str>,
+    /// VPC.
+    pub vpc: VpcId,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { region: "cn-sim".into(), vpc: "vpc-sim".into() }
+    }
 }
 
 /// One instance.
@@ -65,13 +81,18 @@ pub(super) struct Instance {
 pub(super) enum Effect {
     Tell(News),
     Start(Timer),
+    Route(RouteTimer),
 }
 
 /// Everything.
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) model: CloudModel,
+    pub(super) place: Place,
     pub(super) vswitches: BTreeMap<VSwitchId, VSwitchPool>,
+    /// Names of the security groups.
+    pub(super) groups: BTreeMap<SecurityGroupId, String>,
+    pub(super) routes: Routes,
     pub(super) instances: BTreeMap<InstanceId, Instance>,
     pub(super) enis: BTreeMap<EniId, EniRecord>,
     /// ENIs of ours by their instance tag; deleted ones until no read can see them.
@@ -101,7 +122,10 @@ impl World {
             tokens: Tokens::new(Duration::from_secs(model.token_retention_s)),
             buckets: Buckets::new(&model, now),
             model,
+            place: Place::default(),
             vswitches: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            routes: Routes::default(),
             instances: BTreeMap::new(),
             enis: BTreeMap::new(),
             by_tag: BTreeMap::new(),

@@ -21,6 +21,8 @@ pub(super) const KEYS: &[&str] = &[
     "delete",
     "delete_settles",
     "assign",
+    "route",
+    "route_settles",
     "describe",
     "read_lag",
     "metadata_lag",
@@ -56,6 +58,8 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<CloudModel, InputError>
         ("delete", &mut model.delete),
         ("delete_settles", &mut model.delete_settles),
         ("assign", &mut model.assign),
+        ("route", &mut model.route),
+        ("route_settles", &mut model.route_settles),
         ("describe", &mut model.describe),
         ("read_lag", &mut model.read_lag),
         ("metadata_lag", &mut model.metadata_lag),
@@ -128,15 +132,13 @@ fn read_buckets(from: &Section<'_>) -> Result<BTreeMap<Action, BucketModel>, Inp
 
 /// The action of that name; the error is the nearest name.
 pub(super) fn action(name: &str) -> Result<Action, Option<String>> {
-    Action::ALL
-        .into_iter()
-        .find(|action| action.name() == name)
-        .ok_or_else(|| near::nearest(name, Action::ALL.into_iter().map(Action::name)).map(str::to_owned))
+    Action::parse(name)
+        .ok_or_else(|| near::nearest(name, Action::ALL.iter().map(|action| action.name())).map(str::to_owned))
 }
 
 /// The names of all actions, for complaints.
 pub(super) fn actions() -> String {
-    Action::ALL.map(Action::name).join(", ")
+    Action::ALL.iter().map(|action| action.name()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -82,7 +82,9 @@ fn known(document: &Value, key: &str, whole: &str) -> Result<(), InputError> {
     };
     match (value, rest) {
         (Value::Object(map), Some(_)) if map.is_empty() => match head {
-            "cloud_calls" | "cloud_outcomes" => in_map(&Action::ALL.map(Action::name)),
+            "cloud_calls" | "cloud_outcomes" => {
+                in_map(&Action::ALL.iter().map(|action| action.name()).collect::<Vec<_>>())
+            }
             "faults_injected" | "recovery_seconds" => in_map(FaultKind::NAMES),
             _ => Ok(()),
         },
