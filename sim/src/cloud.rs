@@ -9,11 +9,12 @@
 //! - `call`: one call from its caller to the servers and back; `client` names the calls.
 //! - `world`: what exists, with its indexes; `eni` (with its past), `vswitch` (addresses), `bucket`
 //!   (throttling), `token` (idempotency) are parts of it.
-//! - `apply` (ENIs), `assign` (addresses), `route` (route entries), `read` (describe): what each call
+//! - `apply` (ENIs), `assign` (addresses), `route` (route entries), `query` and `read` (describe): what each call
 //!   checks and does.
 //! - `lifecycle`: transitions that take time. `metadata`: what the host tells the instance.
 //! - `fault` ([`FaultWindow`]) and `fate`: faults, and what they do to a call. `operator`: building the
 //!   cloud, and what people do at the console.
+//! - [`CloudState`]: the account as data, to be shown, kept and gone on from.
 //! - [`CloudObserver`] is told of each change; `truth` answers oracles.
 //!
 //! # Determinism
@@ -28,7 +29,11 @@ use std::{
 };
 
 use rand_chacha::ChaCha8Rng;
-use terway_core::{cloud::Cloud, id::InstanceId, metadata::Metadata};
+use terway_core::{
+    cloud::{Cloud, CloudError, Eni, Page},
+    id::InstanceId,
+    metadata::Metadata,
+};
 use tokio::{sync::Notify, time::Instant};
 
 mod apply;
@@ -46,8 +51,10 @@ mod metadata;
 mod model;
 mod observer;
 mod operator;
+mod query;
 mod read;
 mod route;
+mod state;
 mod token;
 mod truth;
 mod vswitch;
@@ -59,12 +66,15 @@ use self::{
     world::{Effect, World},
 };
 pub use self::{
+    eni::{EniDetails, Labels},
     fate::FaultId,
     fault::{FaultKind, FaultWindow},
     metadata::MetadataFault,
     model::{BucketModel, CloudModel, Span},
     observer::{CloudObserver, EniEvent, NoObserver, Removal, RequestSummary},
     operator::SetupError,
+    query::EniQuery,
+    state::{CloudState, EniEntry, GroupState, InstanceRecord, StateError, VSwitchState},
     truth::{CallCounts, Counters},
     world::{InstanceState, Place},
 };
@@ -110,6 +120,21 @@ impl FakeCloud {
     pub fn operator_client(self: &Arc<Self>, name: &str) -> Arc<dyn Cloud> {
         let stream = self.stream("cloud-operator", name);
         Arc::new(Client { cloud: Arc::clone(self), caller: None, stream })
+    }
+
+    /// `DescribeNetworkInterfaces` with all of its filters, called by an instance, or by an operator.
+    pub async fn describe_where(
+        self: &Arc<Self>,
+        caller: Option<&InstanceId>,
+        query: EniQuery,
+        next: Option<String>,
+    ) -> Result<Page<Eni>, CloudError> {
+        let stream = match caller {
+            Some(instance) => self.stream("cloud", instance.as_str()),
+            None => self.stream("cloud-operator", "operator"),
+        };
+        let client = Client { cloud: Arc::clone(self), caller: caller.cloned(), stream };
+        client.describe_where(query, next).await
     }
 
     /// The metadata service of an instance.

@@ -38,7 +38,7 @@ pub enum EniStatus {
 }
 
 /// An ENI as the cloud describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Eni {
     /// Its id.
     pub id: EniId,

@@ -17,7 +17,7 @@ pub enum VSwitchFilter {
 }
 
 /// A vSwitch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VSwitch {
     /// Its id.
     pub id: VSwitchId,
@@ -32,7 +32,7 @@ pub struct VSwitch {
 }
 
 /// A security group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecurityGroup {
     /// Its id.
     pub id: SecurityGroupId,
@@ -43,7 +43,7 @@ pub struct SecurityGroup {
 }
 
 /// A route table of a VPC.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteTable {
     /// Its id.
     pub id: RouteTableId,
@@ -109,7 +109,7 @@ impl NextHop {
 }
 
 /// A route entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteEntry {
     /// Its id.
     pub id: RouteEntryId,

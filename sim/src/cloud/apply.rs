@@ -94,7 +94,8 @@ impl World {
         let mut tags = request.tags.clone();
         tags.sort();
         let vswitch = request.vswitch.clone();
-        let new = NewEni { vswitch, instance: None, addresses, tags, primary_nic: false };
+        let groups = request.security_groups.as_slice().into();
+        let new = NewEni { vswitch, instance: None, addresses, tags, groups, primary_nic: false };
         let eni = self.add_eni(new, call.now);
         self.secondary += 1;
         self.counters.enis_created += 1;

@@ -18,6 +18,7 @@ use super::{
     FakeCloud,
     call::{Call, Refusal},
     observer::RequestSummary,
+    query::EniQuery,
     world::World,
 };
 
@@ -54,6 +55,15 @@ impl Client {
         apply: impl FnOnce(&mut World, &mut Call) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, CloudError> {
         self.call(action, &RequestSummary::default(), apply).await
+    }
+
+    pub(super) async fn describe_where(
+        &self,
+        query: EniQuery,
+        next: Option<String>,
+    ) -> Result<Page<Eni>, CloudError> {
+        let action = Action::DescribeNetworkInterfaces;
+        self.plain(action, move |world, call| world.describe_enis(call, &query, next.as_deref())).await
     }
 
     async fn assign(&self, action: Action, request: &Assign) -> Result<AddressSet, CloudError> {
@@ -102,8 +112,7 @@ impl Cloud for Client {
     }
 
     async fn describe_enis(&self, filter: &EniFilter, next: Option<String>) -> Result<Page<Eni>, CloudError> {
-        let (filter, action) = (filter.clone(), Action::DescribeNetworkInterfaces);
-        self.plain(action, move |world, call| world.describe_enis(call, &filter, next.as_deref())).await
+        self.describe_where(filter.into(), next).await
     }
 
     async fn assign_ipv4(&self, request: &Assign) -> Result<AddressSet, CloudError> {

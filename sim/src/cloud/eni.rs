@@ -7,13 +7,15 @@ use std::{
     collections::VecDeque,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
+    time::Duration,
 };
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 use terway_core::{
     address::{ADDRESSES_PER_PREFIX, AddressSet},
     cloud::{Eni, TAG_INSTANCE},
-    id::{InstanceId, VSwitchId},
+    id::{InstanceId, SecurityGroupId, VSwitchId, ZoneId},
 };
 use tokio::time::Instant;
 
@@ -35,12 +37,44 @@ pub(super) struct EniRecord {
     pub(super) nic: Option<InstanceId>,
     /// Who asked for its deletion.
     pub(super) doomed_by: Removal,
+    pub(super) made: Instant,
+    pub(super) groups: Arc<[SecurityGroupId]>,
+    pub(super) labels: Option<Box<Labels>>,
+}
+
+/// What people call an ENI; the cloud makes nothing of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// `NetworkInterfaceName`
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// `Description`
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+}
+
+/// What the cloud tells of an ENI beyond [`Eni`].
+#[derive(Clone, Debug)]
+pub struct EniDetails {
+    /// Zone of its vSwitch.
+    pub zone: ZoneId,
+    /// Its security groups.
+    pub groups: Arc<[SecurityGroupId]>,
+    /// Whether it is the primary NIC of its instance.
+    pub primary_nic: bool,
+    /// Since it was made.
+    pub age: Duration,
+    /// Its name and description.
+    pub labels: Labels,
 }
 
 impl EniRecord {
     /// An ENI that was not there before `now`.
-    pub(super) fn new(eni: Arc<Eni>, primary_nic: bool, now: Instant) -> Self {
+    pub(super) fn new(eni: Arc<Eni>, groups: Arc<[SecurityGroupId]>, primary_nic: bool, now: Instant) -> Self {
         Self {
+            made: now,
+            groups,
+            labels: None,
             live: Some(eni),
             past: VecDeque::from([(now, None)]),
             primary_nic,
@@ -72,6 +106,7 @@ pub(super) struct NewEni {
     pub(super) instance: Option<InstanceId>,
     pub(super) addresses: AddressSet,
     pub(super) tags: Vec<(String, String)>,
+    pub(super) groups: Arc<[SecurityGroupId]>,
     pub(super) primary_nic: bool,
 }
 

@@ -35,7 +35,7 @@ impl Span {
     }
 
     /// A log-normal duration within the span, plus up to 2 ms of jitter; uniform when the span
-    /// starts at zero, where a logarithm has no floor.
+    /// starts at zero, where a logarithm has no floor; nothing at all when it ends there too.
     pub(super) fn draw(self, rng: &mut ChaCha8Rng) -> Duration {
         let (min, max) = (self.min_ms as f64, self.max_ms.max(self.min_ms) as f64);
         let position = normal(rng);
@@ -46,7 +46,11 @@ impl Span {
             let middle = f64::midpoint(low, high);
             (middle + position * (high - low) / (2.0 * SIGMAS)).exp().clamp(min, max)
         };
-        Duration::from_micros((base * 1000.0 + JITTER_US * unit(rng)) as u64)
+        let jitter = JITTER_US * unit(rng);
+        if self.max_ms == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_micros((base * 1000.0 + jitter) as u64)
     }
 
     /// A uniform duration within the span, without jitter: for ages of data, not for timers.
@@ -173,6 +177,33 @@ impl Default for CloudModel {
 }
 
 impl CloudModel {
+    /// A cloud that does everything at once and counts no calls: for what is not about time.
+    pub fn instant() -> Self {
+        let none = Span::new(0, 0);
+        Self {
+            create: none,
+            attach: none,
+            attach_settles: none,
+            detach: none,
+            detach_settles: none,
+            delete: none,
+            delete_settles: none,
+            assign: none,
+            route: none,
+            route_settles: none,
+            describe: none,
+            read_lag: none,
+            metadata_lag: none,
+            metadata: none,
+            nic_early_ms: 0,
+            nic_late_ms: 0,
+            refusal: none,
+            action_factor: 0.0,
+            vswitch_count_error: 0.0,
+            ..Self::default()
+        }
+    }
+
     /// Latency of a call of `action`.
     pub(super) fn latency(&self, action: Action) -> Span {
         match action {

@@ -136,6 +136,7 @@ impl FakeCloud {
                 instance: Some(id.clone()),
                 addresses,
                 tags: Vec::new(),
+                groups: Arc::default(),
                 primary_nic: true,
             };
             let eni = world.add_eni(new, now);

@@ -1,16 +1,12 @@
-//! What the describe calls tell: the past, more or less recent.
-//!
-//! The age is drawn anew for each call, so that two reads may even contradict each other in order: a
-//! caller does not read its own writes, and a later answer can be the older one.
+//! What the describe calls tell of vSwitches, security groups and instance types. ENIs: see `query`.
 
-use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+use std::collections::BTreeSet;
 
 use terway_core::{
-    cloud::{DESCRIBE_IDS_MAX, Eni, EniFilter, Page, SecurityGroup, VSwitch, VSwitchFilter},
-    id::{EniId, InstanceType, SecurityGroupId},
+    cloud::{DESCRIBE_IDS_MAX, Page, SecurityGroup, VSwitch, VSwitchFilter},
+    id::{InstanceType, SecurityGroupId},
     limits::InstanceLimits,
 };
-use tokio::time::Instant;
 
 use super::{
     call::{Call, Refusal, refuse},
@@ -24,53 +20,6 @@ use super::{
 const VSWITCHES_PER_PAGE: usize = 50;
 
 impl World {
-    pub(super) fn describe_enis(
-        &mut self,
-        call: &mut Call,
-        filter: &EniFilter,
-        next: Option<&str>,
-    ) -> Result<Page<Eni>, Refusal> {
-        let usual = self.model.read_lag.age(&mut call.rng);
-        let lag = call.fate.stale.unwrap_or(usual).min(self.model.history());
-        let then = call.now - lag;
-        call.useful = true;
-        match filter {
-            EniFilter::Ids(ids) if ids.len() > DESCRIBE_IDS_MAX => {
-                call.useful = false;
-                refuse("InvalidParameter", "at most 100 NetworkInterfaceId")
-            }
-            EniFilter::Ids(ids) => {
-                let ids: BTreeSet<&EniId> = ids.iter().collect();
-                let enis = ids.into_iter().filter_map(|id| self.as_of(id, then)).map(|eni| (**eni).clone());
-                Ok(Page::only(enis.collect()))
-            }
-            EniFilter::OfInstance(instance) => Ok(self.page(self.by_tag.get(instance), next, then)),
-            EniFilter::OnInstance(instance) => {
-                let seen = self.instances.get(instance).map(|found| &found.seen);
-                let mut page = self.page(seen, next, then);
-                page.rows.retain(|eni| eni.instance.as_ref() == Some(instance));
-                Ok(page)
-            }
-            EniFilter::Ours => Ok(self.page(Some(&self.ours), next, then)),
-        }
-    }
-
-    fn as_of(&self, id: &EniId, then: Instant) -> Option<&Arc<Eni>> {
-        self.enis.get(id)?.at(then)
-    }
-
-    fn page(&self, ids: Option<&BTreeSet<EniId>>, next: Option<&str>, then: Instant) -> Page<Eni> {
-        let from = next.map_or(Bound::Unbounded, |last| Bound::Excluded(EniId::from(last)));
-        let mut rows = ids
-            .into_iter()
-            .flat_map(|ids| ids.range((from.clone(), Bound::Unbounded)))
-            .filter_map(|id| self.as_of(id, then));
-        let rows_here: Vec<Eni> = rows.by_ref().take(DESCRIBE_IDS_MAX).map(|eni| (**eni).clone()).collect();
-        let more = rows.next().is_some();
-        let next = rows_here.last().filter(|_| more).map(|last| last.id.to_string());
-        Page { rows: rows_here, next }
-    }
-
     pub(super) fn describe_vswitches(
         &mut self,
         call: &mut Call,

@@ -32,7 +32,7 @@ const SERVICES: &str = "100.64.0.0/10";
 pub(super) struct Routes {
     pub(super) tables: BTreeMap<RouteTableId, RouteTable>,
     pub(super) entries: BTreeMap<RouteEntryId, RouteEntry>,
-    serial: u32,
+    pub(super) serial: u32,
 }
 
 impl Routes {
@@ -194,6 +194,12 @@ impl World {
         let settles = self.model.route_settles.draw(&mut call.rng);
         self.effects.push(Effect::Route(RouteTimer { entry: entry.clone(), settles }));
         call.useful = true;
+    }
+
+    /// Carries on with a change that was under way when the state was kept.
+    pub(super) fn resume_route(&mut self, entry: &RouteEntryId) {
+        let settles = self.model.route_settles.draw(&mut self.rng);
+        self.effects.push(Effect::Route(RouteTimer { entry: entry.clone(), settles }));
     }
 
     fn settle_route(&mut self, timer: &RouteTimer) {

@@ -119,6 +119,45 @@ impl VSwitchPool {
         Some(taken)
     }
 
+    /// Takes exactly these, or nothing when one is taken or lies elsewhere.
+    pub(super) fn claim(&mut self, set: &AddressSet) -> bool {
+        let of_prefix = |prefix: &Ipv4Net| {
+            let first = u32::from(prefix.network());
+            (0..ADDRESSES_PER_PREFIX).map(move |step| Ipv4Addr::from(first + step))
+        };
+        let singles = set.v4.iter().copied().chain(set.prefixes.iter().flat_map(of_prefix));
+        let mut offsets: Vec<u32> = Vec::new();
+        for ip in singles {
+            let offset = u32::from(ip).wrapping_sub(self.base);
+            let free = self.cidr.contains(&ip) && self.blocks[block_of(offset)] & bit_of(offset) == 0;
+            if !free || offsets.contains(&offset) {
+                return false;
+            }
+            offsets.push(offset);
+        }
+        if !set.v6.iter().all(|ip| self.ipv6.is_some_and(|block| block.contains(ip))) {
+            return false;
+        }
+        for offset in offsets {
+            self.mark(offset);
+        }
+        for ip in &set.v6 {
+            let network = self.ipv6.map_or(0, |block| u128::from(block.network()));
+            self.fresh_v6 = self.fresh_v6.max((u128::from(*ip) - network) as u64 + 1);
+        }
+        true
+    }
+
+    /// Addresses withheld by [`Self::reserve_all_but`].
+    pub(super) fn withheld(&self) -> u32 {
+        self.withheld
+    }
+
+    /// Withholds this many, or what is free.
+    pub(super) fn withhold(&mut self, count: u32) {
+        self.withheld = count.min(self.free);
+    }
+
     /// Takes addresses back.
     pub(super) fn give(&mut self, set: &AddressSet) {
         for address in &set.v4 {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use terway_core::{
     address::AddressSet,
     cloud::{Eni, EniStatus, TAG_CREATOR},
@@ -35,7 +36,7 @@ use super::{
 };
 
 /// State of an instance. A released one does not exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InstanceState {
     /// On its way up; ENIs can not be attached or detached.
     Starting,
@@ -112,7 +113,7 @@ pub(super) struct World {
     pub(super) effects: Vec<Effect>,
     /// Secondary ENIs that exist.
     pub(super) secondary: u32,
-    serial: u32,
+    pub(super) serial: u32,
     trims: VecDeque<(Instant, EniId)>,
 }
 
@@ -161,7 +162,7 @@ impl World {
     pub(super) fn add_eni(&mut self, new: NewEni, now: Instant) -> Arc<Eni> {
         self.serial += 1;
         let [_, high, middle, low] = self.serial.to_be_bytes();
-        let eni = Arc::new(Eni {
+        let eni = Eni {
             id: EniId::from(format!("eni-{:08x}", self.serial)),
             status: if new.instance.is_some() { EniStatus::InUse } else { EniStatus::Available },
             mac: Mac([0x00, 0x16, 0x3e, high, middle, low]),
@@ -170,7 +171,19 @@ impl World {
             primary: new.addresses.v4[0],
             addresses: new.addresses,
             tags: new.tags,
-        });
+        };
+        self.insert_eni(eni, new.groups, new.primary_nic, now)
+    }
+
+    /// An ENI whose addresses were taken from its vSwitch already, with its place in every index.
+    pub(super) fn insert_eni(
+        &mut self,
+        eni: Eni,
+        groups: Arc<[SecurityGroupId]>,
+        primary_nic: bool,
+        now: Instant,
+    ) -> Arc<Eni> {
+        let eni = Arc::new(eni);
         if eni.tags.iter().any(|(key, value)| (key.as_str(), value.as_str()) == TAG_CREATOR) {
             self.ours.insert(eni.id.clone());
             if let Some(instance) = tagged(&eni) {
@@ -178,7 +191,7 @@ impl World {
             }
         }
         self.own(&eni.id, &eni.addresses);
-        self.enis.insert(eni.id.clone(), EniRecord::new(Arc::clone(&eni), new.primary_nic, now));
+        self.enis.insert(eni.id.clone(), EniRecord::new(Arc::clone(&eni), groups, primary_nic, now));
         self.trim_later(&eni.id, now);
         eni
     }
