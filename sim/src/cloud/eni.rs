@@ -70,7 +70,12 @@ pub struct EniDetails {
 
 impl EniRecord {
     /// An ENI that was not there before `now`.
-    pub(super) fn new(eni: Arc<Eni>, groups: Arc<[SecurityGroupId]>, primary_nic: bool, now: Instant) -> Self {
+    pub(super) fn new(
+        eni: Arc<Eni>,
+        groups: Arc<[SecurityGroupId]>,
+        primary_nic: bool,
+        now: Instant,
+    ) -> Self {
         Self {
             made: now,
             groups,

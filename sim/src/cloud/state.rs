@@ -241,7 +241,8 @@ impl World {
         for kept in &state.vswitches {
             self.vswitches.get_mut(&kept.id).expect("inserted above").withhold(kept.withheld);
         }
-        self.routes.tables = state.route_tables.iter().map(|table| (table.id.clone(), table.clone())).collect();
+        self.routes.tables =
+            state.route_tables.iter().map(|table| (table.id.clone(), table.clone())).collect();
         for entry in &state.route_entries {
             if !self.routes.tables.contains_key(&entry.table) {
                 return Err(dangling("table", &entry.id, &entry.table));

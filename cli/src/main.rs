@@ -1,0 +1,3 @@
+//! `terway-cli`: what an operator types.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What every implementation of the port `Cloud` must do, as one suite.
