@@ -78,6 +78,7 @@ pub use self::{
     truth::{CallCounts, Counters},
     world::{InstanceState, Place},
 };
+use crate::time;
 
 /// A stream of draws that several handles share.
 type Stream = Arc<Mutex<ChaCha8Rng>>;
@@ -97,7 +98,7 @@ impl FakeCloud {
     pub fn new(model: CloudModel, seed: u64) -> Arc<Self> {
         Arc::new(Self {
             seed,
-            world: Mutex::new(World::new(model, seed, Instant::now())),
+            world: Mutex::new(World::new(model, seed, time::now())),
             observer: Mutex::new(Arc::new(NoObserver)),
             streams: Mutex::new(BTreeMap::new()),
             healed: Notify::new(),
@@ -162,7 +163,7 @@ impl FakeCloud {
     fn with<T>(self: &Arc<Self>, change: impl FnOnce(&mut World, Instant) -> T) -> T {
         let (result, effects) = {
             let mut world = self.lock();
-            let result = change(&mut world, Instant::now());
+            let result = change(&mut world, time::now());
             (result, std::mem::take(&mut world.effects))
         };
         for effect in effects {

@@ -8,14 +8,14 @@ use terway_core::{
     id::{InstanceId, VSwitchId},
     limits::InstanceLimits,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     apiserver::{self, EmptyList},
     cloud::{self, FaultWindow, MetadataFault},
     disk::CrashFaults,
     node::SimNode,
-    root,
+    root, time,
     world::{World, lock, runtime_faults},
 };
 
@@ -28,7 +28,7 @@ const SLOWEST: Duration = Duration::from_secs(180);
 /// Strikes with every fault of the schedule at its time, until the run settles.
 pub async fn run(world: Arc<World>, schedule: Schedule, begun: Instant) {
     for fault in schedule.faults().to_vec() {
-        sleep_until(begun + fault.at).await;
+        time::sleep_until(begun + fault.at).await;
         if world.drains() {
             return;
         }
@@ -103,8 +103,8 @@ async fn strike_node(world: &Arc<World>, fault: &Fault, node: &Arc<SimNode>) {
             }
         }
         FaultKind::OomLoop { every } => {
-            let end = Instant::now() + fault.lasts;
-            while Instant::now() < end && !world.drains() {
+            let end = time::now() + fault.lasts;
+            while time::now() < end && !world.drains() {
                 node.kill_agent();
                 sleep((*every).max(Duration::from_secs(1))).await;
             }
@@ -228,7 +228,7 @@ async fn follow(world: &World, fault: &Fault, targets: &[Arc<SimNode>]) {
     let nodes = if targets.is_empty() { world.nodes() } else { targets.to_vec() };
     let mut left: Vec<(Arc<SimNode>, Vec<String>)> =
         nodes.into_iter().map(|node| (node.clone(), node.pending_pods())).collect();
-    let begun = Instant::now();
+    let begun = time::now();
     loop {
         left.retain_mut(|(node, pods)| {
             let now = node.pending_pods();
@@ -236,10 +236,10 @@ async fn follow(world: &World, fault: &Fault, targets: &[Arc<SimNode>]) {
             !node.gone.load(Relaxed) && (!pods.is_empty() || node.agent().is_none())
         });
         if left.is_empty() {
-            world.record(|recorder, _| recorder.recovered(fault.kind.name(), begun.elapsed()));
+            world.record(|recorder, _| recorder.recovered(fault.kind.name(), time::since(begun)));
             return;
         }
-        if begun.elapsed() > FOLLOWED {
+        if time::since(begun) > FOLLOWED {
             return;
         }
         sleep(Duration::from_millis(500)).await;

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::{
+    time,
     apiserver::{PodSpec, PodStatus},
     node::SimNode,
     oracle::Sandbox,
@@ -102,7 +103,7 @@ impl PodTask {
                 node: node.clone(),
                 run: run.clone(),
                 uid,
-                bound_at: Instant::now(),
+                bound_at: time::now(),
                 ready_once: false,
             };
             task.live().await;
@@ -159,12 +160,12 @@ impl PodTask {
     }
 
     fn over(&self, end: Instant) -> bool {
-        Instant::now() >= end && !self.world.drains()
+        time::now() >= end && !self.world.drains()
     }
 
     /// The end of the pod's life. While the run settles nothing goes away by itself.
     async fn until_end(&self, end: Instant) {
-        tokio::time::sleep_until(end).await;
+        time::sleep_until(end).await;
         if self.world.drains() {
             std::future::pending::<()>().await;
         }
@@ -176,7 +177,7 @@ impl PodTask {
         while !self.over(end) {
             let number = self.node.sandboxes.fetch_add(1, Relaxed) + 1;
             let container: ContainerId = format!("{}-{number}", self.node.instance).into();
-            let begun = Instant::now();
+            let begun = time::now();
             match self.add(&container).await {
                 Ok(reply) => {
                     self.configured(&container, &reply).await;
@@ -187,7 +188,13 @@ impl PodTask {
                         Failed::Rpc(error) => Some(error),
                         _ => None,
                     };
-                    self.world.add_failed(&self.node, &self.run.key, failed.name(), error, begun.elapsed());
+                    self.world.add_failed(
+                        &self.node,
+                        &self.run.key,
+                        failed.name(),
+                        error,
+                        time::since(begun),
+                    );
                     self.delete_later(container);
                 }
             }
@@ -204,7 +211,7 @@ impl PodTask {
             netns: format!("/var/run/netns/{container}"),
             ifname: "eth0".to_owned(),
         };
-        let begun = Instant::now();
+        let begun = time::now();
         let killed = self.node.unit() < self.node.runtime_faults().add_killed;
         let patience = if killed { self.node.between(Duration::ZERO, Duration::from_secs(5)) } else { CALL };
         let answer = self.call(patience, |agent| async move { agent.alloc_ip(request).await }).await;
@@ -214,7 +221,7 @@ impl PodTask {
         }
         let reply = answer?;
         let hit = reply.source != Source::Waited;
-        self.world.add_ok(&self.node, &self.run.key, container, &reply, hit, begun.elapsed());
+        self.world.add_ok(&self.node, &self.run.key, container, &reply, hit, time::since(begun));
         Ok(reply)
     }
 
@@ -271,7 +278,7 @@ impl PodTask {
         // A pod that was force-deleted meanwhile has no status to update.
         let _ = self.world.api.update_pod_status(&self.run.key.namespace, &self.run.key.name, &status);
         let first = !std::mem::replace(&mut self.ready_once, true);
-        self.world.pod_ready(&self.node, &self.name(), first, self.run.burst, self.bound_at.elapsed());
+        self.world.pod_ready(&self.node, &self.name(), first, self.run.burst, time::since(self.bound_at));
     }
 
     /// Stops a sandbox: its processes and its network end now, the DEL follows.

@@ -25,6 +25,7 @@ pub mod root;
 pub mod run;
 pub mod scenario;
 pub mod scope;
+pub mod time;
 pub mod trace;
 pub mod workload;
 pub mod world;

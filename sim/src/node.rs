@@ -27,6 +27,7 @@ use crate::{
     host::SimHost,
     ports::{Points, SimClock, SimEntropy, SimProbe},
     scope::{Scope, ScopeSpawner},
+    time,
     world::World,
 };
 
@@ -158,7 +159,7 @@ impl SimNode {
             fsync_factor: Arc::new(AtomicU64::new(1)),
             boots: AtomicU64::new(0),
             scope: Mutex::default(),
-            born: Mutex::new(Instant::now()),
+            born: Mutex::new(time::now()),
         }
     }
 
@@ -169,7 +170,7 @@ impl SimNode {
 
     /// How long the agent under way has lived.
     pub fn incarnation_age(&self) -> Duration {
-        self.born.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+        time::since(*self.born.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Polls of all agents of this machine so far.
@@ -227,7 +228,7 @@ impl SimNode {
         let mut wait = self.between(Duration::from_millis(200), Duration::from_millis(1500));
         loop {
             sleep(wait).await;
-            let born = Instant::now();
+            let born = time::now();
             *self.born.lock().unwrap_or_else(PoisonError::into_inner) = born;
             let (scope, ended) = self.start(&world);
             // Whatever ends it — a crash, a failing store, a failing start — the rest is the same.
@@ -249,7 +250,7 @@ impl SimNode {
             world.trace.event(self.name.as_str(), format_args!("agent ended"));
             let faults = *self.crash_faults.lock().unwrap_or_else(PoisonError::into_inner);
             self.disk.crash(faults);
-            let lived = born.elapsed();
+            let lived = time::since(born);
             wait = if lived > GOOD_LIFE { RESTART_FIRST } else { (wait * 2).min(RESTART_AT_MOST) };
             wait = self.between(wait.max(RESTART_FIRST), wait.max(RESTART_FIRST) * 3 / 2);
         }

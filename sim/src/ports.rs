@@ -18,7 +18,7 @@ use terway_core::{
 };
 use tokio::time::Instant;
 
-use crate::{disk::SimDisk, scope::Scope};
+use crate::{disk::SimDisk, scope::Scope, time};
 
 /// Wall-clock time at the start of every run: 2026-01-01T00:00:00Z.
 pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
@@ -34,7 +34,7 @@ pub struct SimClock {
 impl SimClock {
     /// A machine that boots now.
     pub fn new(started: Instant) -> Arc<Self> {
-        let boot = Mutex::new((1, Instant::now()));
+        let boot = Mutex::new((1, time::now()));
         Arc::new(Self { started, offset_ms: AtomicI64::new(0), boot })
     }
 
@@ -46,13 +46,13 @@ impl SimClock {
     /// The machine boots again.
     pub fn reboot(&self) {
         let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
-        *boot = (boot.0 + 1, Instant::now());
+        *boot = (boot.0 + 1, time::now());
     }
 }
 
 impl Clock for SimClock {
     fn now(&self) -> SystemTime {
-        let true_time = SystemTime::UNIX_EPOCH + EPOCH + self.started.elapsed();
+        let true_time = SystemTime::UNIX_EPOCH + EPOCH + time::since(self.started);
         let offset = self.offset_ms.load(Relaxed);
         let by = Duration::from_millis(offset.unsigned_abs());
         let stepped = if offset < 0 { true_time.checked_sub(by) } else { true_time.checked_add(by) };
@@ -61,7 +61,7 @@ impl Clock for SimClock {
 
     fn boot(&self) -> BootTime {
         let (boot_id, at) = *self.boot.lock().unwrap_or_else(PoisonError::into_inner);
-        BootTime { boot_id, elapsed: at.elapsed() }
+        BootTime { boot_id, elapsed: time::since(at) }
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use rand_chacha::rand_core::Rng as _;
 use terway_chaos::{Schedule, draw, swarm};
 use terway_controlplane::leaks::Collector;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     figures::{Burst, Ending, Figures, Run},
@@ -23,7 +23,7 @@ use crate::{
     ports::SimEntropy,
     root,
     scenario::Scenario,
-    workload,
+    time, workload,
     world::World,
 };
 
@@ -198,7 +198,7 @@ async fn simulate(
     for name in RARE_PATHS {
         world.record(|recorder, _| recorder.sometimes(name, 0));
     }
-    let begun = Instant::now();
+    let begun = time::now();
     start_all(&world, &drawn, begun)?;
     let mut meter = Meter::new(&world, end);
     meter.until(scenario.duration, progress).await;
@@ -265,7 +265,7 @@ fn start_all(world: &Arc<World>, drawn: &Drawn, begun: Instant) -> Result<(), Ru
         let (world, nodes) = (world.clone(), drawn.nodes);
         root::spawn(async move {
             for index in 0..nodes {
-                sleep_until(begun + over * index / nodes.max(1)).await;
+                time::sleep_until(begun + over * index / nodes.max(1)).await;
                 if world.drains() {
                     return;
                 }

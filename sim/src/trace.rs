@@ -13,6 +13,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::run::TextTrace;
+use crate::time;
 
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
@@ -51,12 +52,12 @@ impl Trace {
     /// A trace that starts now.
     pub fn new(seed: u64, text: TextTrace) -> Self {
         let hash = Hasher(terway_chaos::draw::hash(seed, "trace", ""));
-        Self { started: Instant::now(), text, inner: Mutex::new(Inner { hash, events: 0 }) }
+        Self { started: time::now(), text, inner: Mutex::new(Inner { hash, events: 0 }) }
     }
 
     /// Cluster time.
     pub fn now(&self) -> Duration {
-        self.started.elapsed()
+        time::since(self.started)
     }
 
     /// Notes an event of a node (or of the world: empty name).

@@ -6,11 +6,12 @@ use std::{sync::Arc, sync::PoisonError, sync::atomic::Ordering::Relaxed, time::D
 use rand_chacha::ChaCha8Rng;
 use terway_chaos::draw;
 use terway_core::id::PodKey;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
 use crate::{
     kubelet::{PodRun, PodTask},
     node::SimNode,
+    time,
     world::World,
 };
 
@@ -40,13 +41,13 @@ pub async fn run(world: Arc<World>, node: Arc<SimNode>, life: u32) {
     // Steady state of a queue without waiting: arrivals per second × lifetime = pods.
     // StatefulSet pods are there from the start and come back by themselves; the others arrive.
     let gap = workload.lifetime.div_f64((want * (1.0 - workload.stateful)).max(0.01));
-    let start = Instant::now();
+    let start = time::now();
     let mut first: Vec<Duration> = (0..want.round() as u32)
         .map(|_| Duration::from_micros((workload.ramp.as_micros() as f64 * draw::unit(&mut rng)) as u64))
         .collect();
     first.sort_unstable();
     for at in first {
-        sleep_until(start + at).await;
+        time::sleep_until(start + at).await;
         start_pod(&world, &node, life, &mut number, &mut rng, workload.stateful);
     }
     loop {
@@ -110,11 +111,11 @@ pub async fn burst(world: Arc<World>) {
 /// Pods of a recorded workload.
 pub async fn replay(world: Arc<World>) {
     let Some(trace) = world.scenario.workload.trace.clone() else { return };
-    let begun = Instant::now();
+    let begun = time::now();
     let mut pods = trace.pods;
     pods.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
     for pod in pods {
-        sleep_until(begun + pod.at).await;
+        time::sleep_until(begun + pod.at).await;
         if world.drains() {
             return;
         }

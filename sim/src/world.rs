@@ -20,7 +20,6 @@ use terway_core::{
     id::{ContainerId, EniId, InstanceId, Mac, NodeName, PodKey},
     rpc::{AllocIpReply, RpcError},
 };
-use tokio::time::Instant;
 
 use crate::{
     apiserver::{ApiServer, NodeSpec},
@@ -34,6 +33,7 @@ use crate::{
     run::TextTrace,
     scenario::{Scenario, VSwitchSpec},
     scope::Scope,
+    time,
     trace::Trace,
     workload,
 };
@@ -98,9 +98,9 @@ impl World {
         bug: Option<&str>,
     ) -> Result<Arc<Self>, SetupError> {
         let cloud = FakeCloud::new(scenario.cloud.clone(), seed);
-        let started = Instant::now();
+        let started = time::now();
         let wall = move || {
-            let now = EPOCH + started.elapsed();
+            let now = EPOCH + time::since(started);
             k8s_openapi::jiff::Timestamp::from_second(now.as_secs().cast_signed())
                 .unwrap_or(k8s_openapi::jiff::Timestamp::UNIX_EPOCH)
         };
@@ -240,7 +240,7 @@ impl World {
             room,
             SimHost::new(self.seed, name.as_str(), nic.mac),
             SimDisk::new(self.seed, &format!("{name}#{life}")),
-            SimClock::new(Instant::now()),
+            SimClock::new(time::now()),
             stream("runtime"),
         ));
         lock(&self.nodes).insert(name, node.clone());

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ApiServer;
 use super::watch::{End, bookmark};
+use crate::time;
 
 /// The body of a response.
 pub(super) enum ApiBody {
@@ -54,7 +55,7 @@ enum Next {
 
 impl WatchBody {
     pub(super) fn new(server: ApiServer, id: u64, timeout: Duration, bookmarks: Option<Duration>) -> Self {
-        let now = Instant::now();
+        let now = time::now();
         let next_bookmark = bookmarks.map(|period| now + period);
         Self { server, id, deadline: now + timeout, next_bookmark, bookmark_period: bookmarks, timer: None }
     }
@@ -69,6 +70,7 @@ impl WatchBody {
                     return Poll::Ready(Some(Err(lost)));
                 }
                 Next::At(at) => {
+                    let at = time::local(at);
                     let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
                     if timer.deadline() != at {
                         timer.as_mut().reset(at);
@@ -82,7 +84,7 @@ impl WatchBody {
     }
 
     fn look(&mut self, cx: &Context<'_>) -> Next {
-        let now = Instant::now();
+        let now = time::now();
         let mut guard = self.server.lock();
         let state = &mut *guard;
         let Some(watch) = state.watches.get_mut(self.id) else { return Next::Over };

@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, header};
 use kube::client::Body;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::ApiServer;
 use super::body::{ApiBody, WatchBody};
@@ -27,6 +27,7 @@ use super::resource::{Resource, Route};
 use super::selector::Selector;
 use super::state::State;
 use super::write::{Part, deleted};
+use crate::time;
 
 /// The server as one client sees it.
 pub(super) struct Connection {
@@ -225,7 +226,7 @@ impl Call<'_> {
         state.observed.count(self.verb, resource, code);
         if self.verb.writes() && state.model.record_writes {
             let write = Write {
-                at: Instant::now(),
+                at: time::now(),
                 node: std::sync::Arc::clone(&state.clients[self.client].node),
                 verb: self.verb,
                 resource,

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::object::Key;
@@ -15,6 +14,7 @@ use super::selector::Selector;
 use super::state::State;
 use super::store::{Change, ChangeKind};
 use super::watch::{Watch, bookmark, error_line, line};
+use crate::time;
 
 /// A watch that was opened: its id and what its body must know.
 pub(super) struct Opened {
@@ -87,7 +87,7 @@ impl State {
         selector: Selector,
         query: &Query,
     ) -> Result<Opened, ApiError> {
-        let now = Instant::now();
+        let now = time::now();
         let version = query.resource_version.as_deref().filter(|version| !matches!(*version, "" | "0"));
         let version = version.map(|version| version.parse::<u64>().map_err(|_| version));
         let asked = version

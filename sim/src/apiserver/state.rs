@@ -20,6 +20,7 @@ use super::observe::Observed;
 use super::resource::Resource;
 use super::store::{Change, Table};
 use super::watch::{End, Watches, error_line, line};
+use crate::time;
 
 /// One client: what is wrong for it, and its streams of draws.
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl State {
         after: Option<Arc<Object>>,
         json: Bytes,
     ) {
-        let now = Instant::now();
+        let now = time::now();
         let change = Arc::new(Change { revision: self.revision, at: now, before, after, json });
         let table = &mut self.tables[resource as usize];
         table.apply(&change);

@@ -13,7 +13,7 @@ use terway_core::{
 };
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -23,6 +23,7 @@ use super::{
     observer::RequestSummary,
     world::World,
 };
+use crate::time;
 
 /// The three codes of throttling; which one a call gets is drawn.
 const THROTTLED: [&str; 3] = ["Throttling", "Throttling.User", "Throttling.Api"];
@@ -30,8 +31,8 @@ const THROTTLED: [&str; 3] = ["Throttling", "Throttling.User", "Throttling.Api"]
 /// Sleeps only for what is still to come: a timer takes a millisecond even for nothing, which a cloud
 /// without latency would spend on every call.
 async fn wait_until(then: Instant) {
-    if then > Instant::now() {
-        sleep_until(then).await;
+    if then > time::now() {
+        time::sleep_until(then).await;
     }
 }
 
@@ -155,7 +156,7 @@ impl FakeCloud {
             return self.finish(&call, Err(error), &mut answer);
         }
         if call.now >= call.deadline {
-            sleep_until(call.deadline).await;
+            time::sleep_until(call.deadline).await;
             self.finish(&call, Err(call.timed_out()), &mut answer);
         }
         wait_until(call.now).await;
@@ -180,7 +181,7 @@ impl FakeCloud {
         };
         let silent = call.fate.lost || matches!(&outcome, Err(error) if error.code == "Timeout");
         if silent || call.answered >= call.deadline {
-            sleep_until(call.deadline).await;
+            time::sleep_until(call.deadline).await;
             return self.finish(&call, Err(call.timed_out()), &mut answer);
         }
         wait_until(call.answered).await;
@@ -195,7 +196,7 @@ impl FakeCloud {
         answer: &mut Option<oneshot::Sender<Result<T, CloudError>>>,
     ) {
         let Some(answer) = answer.take() else { return };
-        let elapsed = Instant::now() - call.started;
+        let elapsed = time::now() - call.started;
         self.with(|world, _| {
             let counts = world.counters.of(call.action);
             counts.busy += elapsed;

@@ -10,7 +10,7 @@ use terway_core::{
     cloud::{Action, Eni, EniStatus},
     id::{EniId, InstanceId},
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::{
     FakeCloud,
@@ -19,6 +19,7 @@ use super::{
     observer::{EniEvent, News, Removal},
     world::{Effect, World},
 };
+use crate::time;
 
 /// A transition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,12 +195,12 @@ impl World {
 impl FakeCloud {
     /// Carries a transition to its end.
     pub(super) async fn run(self: Arc<Self>, timer: Timer) {
-        let settled = Instant::now() + timer.settles;
+        let settled = time::now() + timer.settles;
         if let GuestOffset::Before(early) = timer.guest {
-            sleep_until(settled - early).await;
+            time::sleep_until(settled - early).await;
             self.with(|world, now| world.guest_changes(&timer, now));
         }
-        sleep_until(settled).await;
+        time::sleep_until(settled).await;
         loop {
             let healed = self.healed.notified();
             let Some(until) = self.with(|world, now| world.hold(&timer, now)) else { break };
@@ -207,7 +208,7 @@ impl FakeCloud {
             tokio::select! {
                 biased;
                 () = healed => {}
-                () = sleep_until(until) => {}
+                () = time::sleep_until(until) => {}
             }
             sleep(timer.resumes).await;
         }

@@ -23,6 +23,7 @@ use super::{
     vswitch::VSwitchPool,
     world::{Instance, InstanceState, Place, World},
 };
+use crate::time;
 
 /// A vSwitch with what is left of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +143,7 @@ impl FakeCloud {
             zone: world.vswitches.get(&eni.vswitch)?.zone.clone(),
             groups: Arc::clone(&record.groups),
             primary_nic: record.primary_nic,
-            age: Instant::now() - record.made,
+            age: time::now() - record.made,
             labels: record.labels.as_deref().cloned().unwrap_or_default(),
         })
     }

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use terway_chaos::{draw, shrink::trailing_number};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
-use crate::{root, scenario::EventKind, world::World};
+use crate::{root, scenario::EventKind, time, world::World};
 
 /// Pods of a node that leaves are evicted over this time.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ pub(super) async fn run(world: Arc<World>, begun: Instant) {
     let mut free: Vec<u32> = Vec::new();
     let mut next = world.scenario.nodes;
     for (number, event) in events.into_iter().enumerate() {
-        sleep_until(begun + event.at).await;
+        time::sleep_until(begun + event.at).await;
         if world.drains() {
             return;
         }
