@@ -15,10 +15,10 @@ use tokio::{
 };
 
 use crate::{
-    time,
     apiserver::{PodSpec, PodStatus},
     node::SimNode,
     oracle::Sandbox,
+    time,
     world::World,
 };
 
