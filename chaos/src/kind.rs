@@ -69,6 +69,8 @@ pub enum TargetKind {
     Cloud,
     /// One vSwitch, or all of them when aimed at the cluster.
     VSwitch,
+    /// One zone, or all of them when aimed at the cluster.
+    Zone,
 }
 
 /// How a fault acts in time.
@@ -267,6 +269,15 @@ vocabulary! {
         /// Milliseconds, negative for backwards.
         by: i64
     } = "clock-step", Time, Node, Once, 0;
+    /// Nothing passes between the zone and the cloud's API, either way. Connections stay open and hang.
+    CutOff = "cut-off", Cloud, Zone, While, 60;
+    /// What the cloud's API answers does not reach the zone, while requests get through and are applied.
+    HalfOpen = "half-open", Cloud, Zone, While, 60;
+    /// Each packet between the zone and the cloud's API takes longer.
+    SlowLink {
+        /// How much longer, one way.
+        lag: Duration
+    } = "slow-link", Cloud, Zone, While, 60;
 }
 
 impl FaultKind {

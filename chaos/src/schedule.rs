@@ -14,7 +14,8 @@ pub use read::InputError;
 
 use crate::kind::{FaultKind, TargetKind};
 
-/// Where a fault strikes. In text: `cluster`, `node:NAME`, `action:NAME`, `vswitch:ID`.
+/// Where a fault strikes. In text: `cluster`, `node:NAME`, `action:NAME`, `vswitch:ID`,
+/// `zone:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// Everything that the kind can strike.
@@ -25,6 +26,8 @@ pub enum Target {
     CloudAction(String),
     /// One vSwitch, by id.
     VSwitch(String),
+    /// One zone, by name.
+    Zone(String),
 }
 
 impl Target {
@@ -32,9 +35,10 @@ impl Target {
     pub fn fits(&self, kind: TargetKind) -> bool {
         match self {
             Self::Cluster => true,
-            Self::Node(_) => kind != TargetKind::VSwitch,
+            Self::Node(_) => matches!(kind, TargetKind::Node | TargetKind::Cloud),
             Self::CloudAction(_) => kind == TargetKind::Cloud,
             Self::VSwitch(_) => kind == TargetKind::VSwitch,
+            Self::Zone(_) => kind == TargetKind::Zone,
         }
     }
 
@@ -54,6 +58,7 @@ impl std::fmt::Display for Target {
             Self::Node(name) => write!(f, "node:{name}"),
             Self::CloudAction(name) => write!(f, "action:{name}"),
             Self::VSwitch(id) => write!(f, "vswitch:{id}"),
+            Self::Zone(name) => write!(f, "zone:{name}"),
         }
     }
 }

@@ -10,7 +10,7 @@
 //!
 //! - [`ApiServer`] (here): construction, clients, faults, counts;
 //! - `direct`: what the simulator itself calls, without latency;
-//! - `http`: the tower service; `resource` and `query` parse its requests;
+//! - `http`: the tower service; `resource` and `query` parse its requests; `wire`: the same over HTTP;
 //! - `read`, `write`, `patch`, `error`: the rules of each verb;
 //! - `state`, `store`, `object`: what is kept; `selector`: who sees it;
 //! - `watch`, `body`: delivery to open watches;
@@ -39,6 +39,7 @@ mod spec;
 mod state;
 mod store;
 mod watch;
+mod wire;
 mod write;
 
 use std::collections::BTreeMap;

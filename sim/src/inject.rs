@@ -52,6 +52,7 @@ fn targets(world: &World, fault: &Fault) -> Vec<Arc<SimNode>> {
     match &fault.target {
         Target::Node(name) => world.node(&name.as_str().into()).into_iter().collect(),
         Target::Cluster => world.nodes(),
+        Target::Zone(zone) => world.nodes().into_iter().filter(|node| node.zone == *zone).collect(),
         Target::CloudAction(_) | Target::VSwitch(_) => Vec::new(),
     }
 }
@@ -71,6 +72,11 @@ async fn strike(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
             world.expect_limits(true);
         }
         world.cloud.add_window(window);
+        return;
+    }
+    if let Some(zones) = network(world, fault) {
+        world.slow_until(world.trace.now() + fault.lasts + SLOWEST);
+        world.profile.network(world, fault, &zones, true);
         return;
     }
     if let FaultKind::Exhausted = fault.kind {
@@ -160,8 +166,21 @@ async fn strike_node(world: &Arc<World>, fault: &Fault, node: &Arc<SimNode>) {
     }
 }
 
+/// The zones that a fault of the network strikes; nothing for faults of other things.
+fn network(world: &World, fault: &Fault) -> Option<Vec<String>> {
+    let of_network = fault.kind.traits().target == terway_chaos::kind::TargetKind::Zone;
+    of_network.then(|| match &fault.target {
+        Target::Zone(zone) => vec![zone.clone()],
+        _ => world.zones(),
+    })
+}
+
 /// Ends what a fault with a duration began.
 fn relieve(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
+    if let Some(zones) = network(world, fault) {
+        world.profile.network(world, fault, &zones, false);
+        return;
+    }
     match &fault.kind {
         FaultKind::Quota { .. } => world.expect_limits(false),
         FaultKind::Exhausted => {
@@ -205,6 +224,7 @@ fn relieve(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
 /// The end of the fault phase: nothing is wrong any more, whatever was.
 pub fn heal(world: &World) {
     world.cloud.heal();
+    world.profile.heal();
     for id in vswitches(world, &Target::Cluster) {
         world.cloud.relieve_vswitch(&id);
     }

@@ -18,6 +18,7 @@ use terway_core::{
     limits::InstanceLimits,
 };
 use tokio::{
+    runtime::Handle,
     sync::{Notify, oneshot},
     time::{Instant, sleep},
 };
@@ -57,6 +58,8 @@ pub struct SimNode {
     pub name: NodeName,
     /// Its instance.
     pub instance: InstanceId,
+    /// Its zone.
+    pub zone: String,
     /// What it can hold.
     pub limits: InstanceLimits,
     /// Pods it has room for.
@@ -120,6 +123,8 @@ impl SimNode {
     pub fn new(
         name: NodeName,
         instance: InstanceId,
+        zone: String,
+        home: Handle,
         limits: InstanceLimits,
         room: u32,
         host: Arc<SimHost>,
@@ -130,6 +135,7 @@ impl SimNode {
         Self {
             name,
             instance,
+            zone,
             limits,
             room,
             host,
@@ -137,7 +143,7 @@ impl SimNode {
             clock,
             points: Arc::default(),
             // The kubelet does no blocking work of its own.
-            machine: Scope::new(|| Duration::ZERO),
+            machine: Scope::at(home, || Duration::ZERO),
             runtime: Mutex::default(),
             crash_faults: Mutex::default(),
             rebooted: Notify::new(),
@@ -272,16 +278,17 @@ impl SimNode {
             #[cfg(feature = "deliberate-bugs")]
             bug: world.bug,
         });
+        let reach = world.profile.agent(world, self, &scope, incarnation);
         let ports = Ports {
-            cloud: world.cloud.client(self.instance.clone()),
-            metadata: world.cloud.metadata(self.instance.clone()),
+            cloud: reach.cloud,
+            metadata: reach.metadata.expect("every agent has an instance"),
             host: self.host.clone(),
             disk: self.disk.clone(),
             clock: self.clock.clone(),
             entropy: SimEntropy::new(world.seed, self.name.as_str(), incarnation),
             spawner: Arc::new(ScopeSpawner(scope.clone())),
             probe,
-            kube: world.api.client(self.name.as_str()),
+            kube: reach.kube,
         };
         let settings = Settings { node: self.name.clone(), config: world.agent_config() };
         world.trace.event(self.name.as_str(), format_args!("agent starts, incarnation {incarnation}"));

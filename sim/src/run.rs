@@ -4,6 +4,7 @@ mod bound;
 mod events;
 mod model;
 
+pub(crate) use self::model::Wall;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -21,9 +22,10 @@ use crate::{
     inject,
     oracle::quiet,
     ports::SimEntropy,
+    profile::{Fleet, Profile},
     root,
-    scenario::Scenario,
-    time, workload,
+    scenario::{ProfileKind, Scenario},
+    time, wire, workload,
     world::World,
 };
 
@@ -174,7 +176,14 @@ fn draw_run(spec: &RunSpec) -> Drawn {
 
 /// Runs a scenario. The progress is told about four times per percent.
 pub fn run(spec: &RunSpec, progress: &mut dyn FnMut(Progress)) -> Result<RunOutcome, RunError> {
-    let wall = model::Wall::start();
+    match spec.scenario.profile {
+        ProfileKind::Fleet => fleet(spec, progress),
+        ProfileKind::Wire => wire::run(spec, progress),
+    }
+}
+
+fn fleet(spec: &RunSpec, progress: &mut dyn FnMut(Progress)) -> Result<RunOutcome, RunError> {
+    let wall = Wall::start();
     // kube draws the jitter of its watch backoff from here.
     fastrand::seed(draw::hash(spec.seed, "fastrand", ""));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -182,19 +191,22 @@ pub fn run(spec: &RunSpec, progress: &mut dyn FnMut(Progress)) -> Result<RunOutc
         .start_paused(true)
         .build()
         .map_err(|error| RunError::Setup(format!("the runtime cannot start: {error}")))?;
-    runtime.block_on(simulate(spec, progress, &wall))
+    runtime.block_on(simulate(spec, Arc::new(Fleet), progress, &wall))
 }
 
-async fn simulate(
+/// A run, from its first instant to its figures, in the runtime of the control plane.
+pub(crate) async fn simulate(
     spec: &RunSpec,
+    profile: Arc<dyn Profile>,
     progress: &mut dyn FnMut(Progress),
-    wall: &model::Wall,
+    wall: &Wall,
 ) -> Result<RunOutcome, RunError> {
     let scenario = &spec.scenario;
     let drawn = draw_run(spec);
     let end = scenario.duration + scenario.settle;
-    let world = World::new(scenario.clone(), spec.seed, spec.text.clone(), end, spec.bug.as_deref())
+    let world = World::new(scenario.clone(), profile, spec.seed, spec.text.clone(), end, spec.bug.as_deref())
         .map_err(|error| RunError::Setup(error.to_string()))?;
+    world.profile.begins(&world);
     for name in RARE_PATHS {
         world.record(|recorder, _| recorder.sometimes(name, 0));
     }
@@ -280,11 +292,8 @@ fn start_all(world: &Arc<World>, drawn: &Drawn, begun: Instant) -> Result<(), Ru
     root::spawn(workload::replay(world.clone()));
     root::spawn(events::run(world.clone(), begun));
     root::spawn(inject::run(world.clone(), drawn.schedule.clone(), begun));
-    let collector = Collector::new(
-        world.cloud.operator_client("leaks"),
-        world.api.client("controlplane"),
-        SimEntropy::new(world.seed, "controlplane", 1),
-    );
+    let reach = world.profile.control_plane(world);
+    let collector = Collector::new(reach.cloud, reach.kube, SimEntropy::new(world.seed, "controlplane", 1));
     root::spawn(collector.run());
     Ok(())
 }

@@ -17,6 +17,7 @@ mod placement;
 mod read;
 mod section;
 mod trace_csv;
+mod wire;
 mod workload;
 
 use std::{net::Ipv4Addr, time::Duration};
@@ -29,6 +30,7 @@ pub use self::{
     builtin::{Builtin, builtins},
     error::ScenarioError,
     trace_csv::{SkippedRow, TraceSource},
+    wire::{ProfileKind, WireModel},
 };
 use crate::{apiserver::ApiModel, cloud::CloudModel, figures::Relation};
 
@@ -46,6 +48,10 @@ pub struct Scenario {
     /// Bound for liveness: after `duration` the faults are healed, nothing new happens, and within this
     /// time everything pending must be done.
     pub settle: Duration,
+    /// How its parts reach each other.
+    pub profile: ProfileKind,
+    /// The simulated network of the wire profile.
+    pub wire: WireModel,
     /// The cluster.
     pub cluster: Cluster,
     /// `eni_conf` of every agent, as JSON, and what it validates to.

@@ -14,10 +14,12 @@ use std::{
 };
 
 use terway_core::spawn::{Spawner, Task};
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{runtime::Handle, sync::Notify, task::AbortHandle};
 
 /// A scope of tasks.
 pub struct Scope {
+    /// The runtime of its tasks, whoever starts them.
+    home: Handle,
     dead: AtomicBool,
     paused: AtomicBool,
     polls: AtomicU64,
@@ -31,9 +33,15 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// A living scope; `blocking` draws how long blocking work takes.
+    /// A living scope whose tasks run in this runtime; `blocking` draws how long blocking work takes.
     pub fn new(blocking: impl FnMut() -> Duration + Send + 'static) -> Arc<Self> {
+        Self::at(Handle::current(), blocking)
+    }
+
+    /// A living scope whose tasks run in the runtime of `home`.
+    pub fn at(home: Handle, blocking: impl FnMut() -> Duration + Send + 'static) -> Arc<Self> {
         Arc::new(Self {
+            home,
             dead: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             polls: AtomicU64::new(0),
@@ -97,13 +105,12 @@ impl Scope {
         self.start(Box::pin(task));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place where tasks of a scope start")]
     fn start(self: &Arc<Self>, task: Task) {
         if self.is_dead() {
             return;
         }
         let scoped = Scoped { scope: self.clone(), task: Some(task), resume: None };
-        let handle = tokio::spawn(scoped).abort_handle();
+        let handle = self.home.spawn(scoped).abort_handle();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // Finished tasks are forgotten now and then, so that a long life does not gather handles.
         if tasks.len() >= 32 && tasks.len().is_power_of_two() {

@@ -30,6 +30,7 @@ use crate::{
     node::{RuntimeFaults, SimNode},
     oracle::{Oracle, demand::Allowance},
     ports::{Coverage, EPOCH, SimClock},
+    profile::Profile,
     run::TextTrace,
     scenario::{Scenario, VSwitchSpec},
     scope::Scope,
@@ -51,6 +52,8 @@ pub struct World {
     pub cloud: Arc<FakeCloud>,
     /// The API server.
     pub api: ApiServer,
+    /// How the parts of the cluster reach each other.
+    pub profile: Arc<dyn Profile>,
     /// The trace.
     pub trace: Trace,
     /// The oracles.
@@ -92,6 +95,7 @@ impl World {
     /// An empty cluster. Call it inside the run's runtime.
     pub fn new(
         scenario: Scenario,
+        profile: Arc<dyn Profile>,
         seed: u64,
         text: TextTrace,
         length: Duration,
@@ -109,6 +113,7 @@ impl World {
         let world = Arc::new(Self {
             seed,
             api: ApiServer::new(seed, scenario.api.clone(), Arc::new(wall)),
+            profile,
             trace: Trace::new(seed, text),
             oracle: Oracle::new(scenario.agent.pool.cooldown),
             coverage: Arc::default(),
@@ -236,6 +241,8 @@ impl World {
         let node = Arc::new(SimNode::new(
             name.clone(),
             instance.clone(),
+            zone.clone(),
+            self.profile.home(&zone),
             limits,
             room,
             SimHost::new(self.seed, name.as_str(), nic.mac),
@@ -265,12 +272,19 @@ impl World {
         mix.first().map(|(name, _)| name.clone()).unwrap_or_default()
     }
 
-    fn zone_of(&self, index: u32) -> (String, String) {
-        let vswitches = lock(&self.vswitches);
-        let mut zones: Vec<&str> = vswitches.iter().map(|vswitch| vswitch.zone.as_str()).collect();
+    /// All zones, by name.
+    pub fn zones(&self) -> Vec<String> {
+        let mut zones: Vec<String> =
+            lock(&self.vswitches).iter().map(|vswitch| vswitch.zone.clone()).collect();
         zones.sort_unstable();
         zones.dedup();
-        let zone = zones[index as usize % zones.len()].to_owned();
+        zones
+    }
+
+    fn zone_of(&self, index: u32) -> (String, String) {
+        let zones = self.zones();
+        let zone = zones[index as usize % zones.len()].clone();
+        let vswitches = lock(&self.vswitches);
         let first = vswitches.iter().find(|vswitch| vswitch.zone == zone);
         (zone.clone(), first.map(|vswitch| vswitch.id.clone()).unwrap_or_default())
     }

@@ -151,6 +151,7 @@ impl FaultKind {
             "quota" => vec![("code", ArgSpec::Code(QUOTA_CODES), Some(Arg::Text(QUOTA_CODES[0].into())))],
             "slow" | "api-slow" | "slow-fsync" => vec![("factor", ArgSpec::Factor, Some(Arg::Factor(10.0)))],
             "stale-read" | "metadata-lag" | "watch-lag" => vec![("lag", ArgSpec::Span, span(10))],
+            "slow-link" => vec![("lag", ArgSpec::Span, span(1))],
             "clock-step" => vec![("by", ArgSpec::Step, None)],
             _ => Vec::new(),
         }
@@ -168,7 +169,10 @@ impl FaultKind {
             Self::Slow { factor } | Self::ApiSlow { factor } | Self::SlowFsync { factor } => {
                 vec![("factor", Arg::Factor(*factor))]
             }
-            Self::StaleRead { lag } | Self::MetadataLag { lag } | Self::WatchLag { lag } => {
+            Self::StaleRead { lag }
+            | Self::MetadataLag { lag }
+            | Self::WatchLag { lag }
+            | Self::SlowLink { lag } => {
                 vec![("lag", Arg::Span(*lag))]
             }
             Self::ClockStep { by } => vec![("by", Arg::Step(*by))],
@@ -192,6 +196,7 @@ impl FaultKind {
             ("stale-read", [Arg::Span(lag)]) => Self::StaleRead { lag: *lag },
             ("metadata-lag", [Arg::Span(lag)]) => Self::MetadataLag { lag: *lag },
             ("watch-lag", [Arg::Span(lag)]) => Self::WatchLag { lag: *lag },
+            ("slow-link", [Arg::Span(lag)]) => Self::SlowLink { lag: *lag },
             ("clock-step", [Arg::Step(by)]) => Self::ClockStep { by: *by },
             (_, []) => Self::plain(name)?,
             _ => return None,
@@ -251,6 +256,8 @@ impl FaultKind {
             FaultKind::LostUnsynced,
             FaultKind::Eio,
             FaultKind::CorruptPage,
+            FaultKind::CutOff,
+            FaultKind::HalfOpen,
         ];
         PLAIN.iter().find(|kind| kind.name() == name).cloned()
     }

@@ -128,6 +128,7 @@ impl<'a> Reader<'a> {
             TargetKind::Node => "cluster, node:NAME",
             TargetKind::Cloud => "cluster, node:NAME, action:NAME",
             TargetKind::VSwitch => "cluster, vswitch:ID",
+            TargetKind::Zone => "cluster, zone:NAME",
         };
         let target = value.as_str().and_then(|text| match text.split_once(':') {
             None => (text == "cluster").then_some(Target::Cluster),
@@ -135,6 +136,7 @@ impl<'a> Reader<'a> {
             Some(("node", name)) => Some(Target::Node(name.to_owned())),
             Some(("action", name)) => Some(Target::CloudAction(name.to_owned())),
             Some(("vswitch", id)) => Some(Target::VSwitch(id.to_owned())),
+            Some(("zone", name)) => Some(Target::Zone(name.to_owned())),
             Some(_) => None,
         });
         target

@@ -80,7 +80,8 @@ pub(crate) fn any_fault() -> impl Strategy<Value = Fault> {
             let target = match (traits.target, target) {
                 (TargetKind::Cloud, 0) => Target::CloudAction("AssignPrivateIpAddresses".into()),
                 (TargetKind::VSwitch, 0) => Target::VSwitch("vsw-\"a\"".into()),
-                (TargetKind::VSwitch, _) | (_, 2) => Target::Cluster,
+                (TargetKind::Zone, 0) => Target::Zone("zone-a".into()),
+                (TargetKind::VSwitch | TargetKind::Zone, _) | (_, 2) => Target::Cluster,
                 _ => Target::Node(format!("node-{node:04}")),
             };
             let once = traits.default_for.is_zero();

@@ -96,7 +96,7 @@ impl FaultRates {
 fn rate(name: &str, from: &Reader<'_>) -> Result<Rate, InputError> {
     let traits = traits_of(name).expect("the caller looked the name up");
     let mut keys = vec!["per_hour", "target"];
-    if traits.target != TargetKind::VSwitch {
+    if matches!(traits.target, TargetKind::Node | TargetKind::Cloud) {
         keys.push("per_node_hour");
     }
     match traits.acting {

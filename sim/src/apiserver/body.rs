@@ -15,7 +15,7 @@ use super::watch::{End, bookmark};
 use crate::time;
 
 /// The body of a response.
-pub(super) enum ApiBody {
+pub(crate) enum ApiBody {
     Whole(Option<Bytes>),
     Watch(WatchBody),
 }
@@ -36,7 +36,7 @@ impl Body for ApiBody {
 }
 
 /// The stream of one watch; dropping it closes the watch.
-pub(super) struct WatchBody {
+pub(crate) struct WatchBody {
     server: ApiServer,
     id: u64,
     deadline: Instant,

@@ -57,18 +57,41 @@ const RETRY_MOST: Duration = Duration::from_secs(1_000);
 async fn exchange(server: ApiServer, client: usize, request: Request<Body>) -> io::Result<Response<ApiBody>> {
     let (parts, body) = request.into_parts();
     let body = body.collect_bytes().await.map_err(io::Error::other)?;
+    retrying(&server, client, || answer(&server, client, &parts, &body)).await
+}
+
+/// One request and its answer, in the time that both take.
+pub(super) async fn answer(
+    server: &ApiServer,
+    client: usize,
+    parts: &Parts,
+    body: &Bytes,
+) -> io::Result<Response<ApiBody>> {
+    let half = server.lock().request_latency(client);
+    sleep(half).await;
+    if server.lock().is_out(client) {
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the API server does not answer"));
+    }
+    let answer = handle(server, client, parts, body);
+    sleep(half).await;
+    if server.lock().is_out(client) {
+        return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the API server went away"));
+    }
+    Ok(answer)
+}
+
+/// Asks until the answer is none that kube's own client tries again on.
+pub(super) async fn retrying<B, F>(
+    server: &ApiServer,
+    client: usize,
+    mut attempt: impl FnMut() -> F,
+) -> io::Result<Response<B>>
+where
+    F: Future<Output = io::Result<Response<B>>>,
+{
     let mut retried = 0;
     loop {
-        let half = server.lock().request_latency(client);
-        sleep(half).await;
-        if server.lock().is_out(client) {
-            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the API server does not answer"));
-        }
-        let answer = handle(&server, client, &parts, &body);
-        sleep(half).await;
-        if server.lock().is_out(client) {
-            return Err(io::Error::new(io::ErrorKind::ConnectionReset, "the API server went away"));
-        }
+        let answer = attempt().await?;
         let Some(backoff) = server.lock().retry_backoff(client, answer.status(), retried) else {
             return Ok(answer);
         };

@@ -19,6 +19,9 @@ pub(crate) struct Choice {
 /// What is changed in a scenario.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Changes {
+    /// How the parts reach each other: `fleet` by calls, `wire` by HTTP over a simulated network
+    #[arg(long, value_name = "fleet|wire")]
+    profile: Option<String>,
     /// Number of nodes
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     nodes: Option<String>,
@@ -46,6 +49,7 @@ impl Changes {
     /// All of them as `path=value`, later ones winning.
     pub(crate) fn overrides(&self) -> Vec<String> {
         let mut overrides = self.set.clone();
+        overrides.extend(self.profile.iter().map(|profile| format!("profile={profile}")));
         for (path, value) in [("nodes", &self.nodes), ("duration", &self.duration)] {
             overrides.extend(value.iter().map(|value| format!("{path}={value}")));
         }

@@ -10,17 +10,17 @@ use crate::{
 };
 
 /// How long people wait.
-pub(super) struct Wall(
+pub(crate) struct Wall(
     #[expect(clippy::disallowed_types, reason = "wall time of the run is a figure")] std::time::Instant,
 );
 
 impl Wall {
     #[expect(clippy::disallowed_types, reason = "wall time of the run is a figure, nothing is decided by it")]
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(std::time::Instant::now())
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 }

@@ -4,11 +4,12 @@ use ipnet::Ipv4Net;
 use terway_chaos::{InputError, Target, near};
 use terway_core::{address::Stack, limits::NodeCapacity};
 
-use super::{EventKind, NODE_NETWORK, Scenario, VSwitchSpec, cloud};
-use crate::cloud::instance_types;
+use super::{EventKind, NODE_NETWORK, ProfileKind, Scenario, VSwitchSpec, cloud};
+use crate::{cloud::instance_types, wire::MOST_ZONES};
 
 pub(super) fn whole(scenario: &Scenario) -> Result<(), InputError> {
     vswitches(scenario)?;
+    hosts(scenario)?;
     capacity(scenario)?;
     burst(scenario)?;
     targets(scenario)
@@ -63,6 +64,18 @@ fn vswitches(scenario: &Scenario) -> Result<(), InputError> {
     Ok(())
 }
 
+/// A simulated network carries a zone each host, and not many.
+fn hosts(scenario: &Scenario) -> Result<(), InputError> {
+    let mut zones: Vec<&str> = scenario.cluster.vswitches.iter().map(|v| v.zone.as_str()).collect();
+    zones.sort_unstable();
+    zones.dedup();
+    if scenario.profile == ProfileKind::Wire && zones.len() > MOST_ZONES {
+        let allowed = format!("vSwitches in at most {MOST_ZONES} zones under the wire profile");
+        return Err(value("cluster.vswitches".to_owned(), format!("in {} zones", zones.len()), allowed));
+    }
+    Ok(())
+}
+
 /// What each type of the mix may hold under the agent's configuration.
 fn capacities(scenario: &Scenario) -> impl Iterator<Item = (&str, NodeCapacity)> {
     scenario.cluster.mix.iter().map(|(name, _)| {
@@ -107,10 +120,16 @@ fn burst(scenario: &Scenario) -> Result<(), InputError> {
 fn targets(scenario: &Scenario) -> Result<(), InputError> {
     let all = all_vswitches(scenario);
     let ids: Vec<&str> = all.iter().map(|(_, vswitch)| vswitch.id.as_str()).collect();
+    let mut zones: Vec<&str> = all.iter().map(|(_, vswitch)| vswitch.zone.as_str()).collect();
+    zones.sort_unstable();
+    zones.dedup();
     let check = |field: String, target: &Target| {
         let (value, allowed, near) = match target {
             Target::VSwitch(id) if !ids.contains(&id.as_str()) => {
                 (id, ids.join(", "), near::nearest(id, ids.iter().copied()).map(str::to_owned))
+            }
+            Target::Zone(name) if !zones.contains(&name.as_str()) => {
+                (name, zones.join(", "), near::nearest(name, zones.iter().copied()).map(str::to_owned))
             }
             Target::CloudAction(name) => match cloud::action(name) {
                 Ok(_) => return Ok(()),

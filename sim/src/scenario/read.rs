@@ -6,12 +6,12 @@ use terway_chaos::{InputError, Schedule, draw, swarm::FaultRates};
 
 use super::{
     Scenario, ScenarioError, Swarm, Workload, agent, api, check, cloud, cluster, event, expect, overrides,
-    section::Section, trace_csv, workload,
+    section::Section, trace_csv, wire, workload,
 };
 
 const KEYS: &[&str] = &[
     "name", "about", "nodes", "duration", "settle", "cluster", "agent", "workload", "cloud", "api", "faults",
-    "swarm", "fault", "event", "expect",
+    "swarm", "fault", "event", "expect", "profile", "wire",
 ];
 
 /// Nodes of one cluster: as many as the nodes' own network has room for, with a margin for those that come
@@ -52,6 +52,8 @@ impl Scenario {
                 .ok_or_else(|| root.missing("nodes", format!("a whole number from 1 to {MOST_NODES}")))?,
             duration,
             settle: root.span("settle")?.unwrap_or(SETTLE),
+            profile: wire::profile(&root)?,
+            wire: wire::read(root.section("wire")?.as_ref())?,
             cluster: cluster::read(root.section("cluster")?.as_ref(), &root)?,
             eni_conf,
             agent,
