@@ -30,6 +30,7 @@ pub use self::{
     error::ScenarioError,
     trace_csv::{SkippedRow, TraceSource},
 };
+pub(crate) use self::{cloud::read as read_cloud, section::Section};
 use crate::{apiserver::ApiModel, cloud::CloudModel, figures::Relation};
 
 /// Everything that a run needs beside its seed.

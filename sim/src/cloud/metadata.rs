@@ -13,9 +13,9 @@ use terway_core::{
     id::InstanceId,
     metadata::{InstanceIdentity, Metadata, MetadataError, NicMetadata},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{FakeCloud, draws::fork, world::World};
+use super::{FakeCloud, call::wait_until, draws::fork, world::World};
 
 /// What is wrong with the metadata of an instance; nothing by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl InstanceMetadata {
         let (latency, lag) = self
             .cloud
             .with(|world, _| (world.model.metadata.draw(&mut rng), world.model.metadata_lag.age(&mut rng)));
-        sleep(latency).await;
+        wait_until(Instant::now() + latency).await;
         lag
     }
 }
