@@ -10,7 +10,7 @@
 //! - `world`: what exists, with its indexes; `eni` (with its past), `vswitch` (addresses), `bucket`
 //!   (throttling), `token` (idempotency) are parts of it.
 //! - `apply` (ENIs), `assign` (addresses), `route` (route entries), `query` and `read` (describe): what each call
-//!   checks and does.
+//!   checks and does. `listing`: calls with more filters than the port has.
 //! - `lifecycle`: transitions that take time. `metadata`: what the host tells the instance.
 //! - `fault` ([`FaultWindow`]) and `fate`: faults, and what they do to a call. `operator`: building the
 //!   cloud, and what people do at the console.
@@ -25,15 +25,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use rand_chacha::ChaCha8Rng;
-use terway_core::{
-    cloud::{Cloud, CloudError, Eni, Page},
-    id::InstanceId,
-    metadata::Metadata,
-};
+use terway_core::{cloud::Cloud, id::InstanceId, metadata::Metadata};
 use tokio::{sync::Notify, time::Instant};
 
 mod apply;
@@ -47,6 +46,7 @@ mod fate;
 mod fault;
 pub mod instance_types;
 mod lifecycle;
+mod listing;
 mod metadata;
 mod model;
 mod observer;
@@ -69,11 +69,12 @@ pub use self::{
     eni::{EniDetails, Labels},
     fate::FaultId,
     fault::{FaultKind, FaultWindow},
+    listing::{EntryQuery, GroupQuery, Numbered, PageAt, RouteSelector, TableQuery, TypeQuery, VSwitchQuery},
     metadata::MetadataFault,
     model::{BucketModel, CloudModel, Span},
     observer::{CloudObserver, EniEvent, NoObserver, Removal, RequestSummary},
     operator::SetupError,
-    query::EniQuery,
+    query::{EniQuery, Found},
     state::{CloudState, EniEntry, GroupState, InstanceRecord, StateError, VSwitchState},
     truth::{CallCounts, Counters},
     world::{InstanceState, Place},
@@ -91,6 +92,8 @@ pub struct FakeCloud {
     streams: Mutex<BTreeMap<(&'static str, String), Stream>>,
     /// Wakes transitions that a fault held.
     healed: Notify,
+    /// Counts everything that may have changed something.
+    revision: AtomicU64,
 }
 
 impl FakeCloud {
@@ -102,7 +105,13 @@ impl FakeCloud {
             observer: Mutex::new(Arc::new(NoObserver)),
             streams: Mutex::new(BTreeMap::new()),
             healed: Notify::new(),
+            revision: AtomicU64::new(0),
         })
+    }
+
+    /// Another number than before when the state may be another: for whoever keeps it.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Relaxed)
     }
 
     /// Says who is told of changes, instead of who was.
@@ -123,26 +132,16 @@ impl FakeCloud {
         Arc::new(Client { cloud: Arc::clone(self), caller: None, stream })
     }
 
-    /// `DescribeNetworkInterfaces` with all of its filters, called by an instance, or by an operator.
-    pub async fn describe_where(
-        self: &Arc<Self>,
-        caller: Option<&InstanceId>,
-        query: EniQuery,
-        next: Option<String>,
-    ) -> Result<Page<Eni>, CloudError> {
-        let stream = match caller {
-            Some(instance) => self.stream("cloud", instance.as_str()),
-            None => self.stream("cloud-operator", "operator"),
-        };
-        let client = Client { cloud: Arc::clone(self), caller: caller.cloned(), stream };
-        client.describe_where(query, next).await
-    }
-
     /// The metadata service of an instance.
     pub fn metadata(self: &Arc<Self>, instance: impl Into<InstanceId>) -> Arc<dyn Metadata> {
         let instance = instance.into();
         let stream = self.stream("metadata", instance.as_str());
         Arc::new(InstanceMetadata { cloud: Arc::clone(self), instance, stream })
+    }
+
+    /// What everything that is drawn here is drawn from.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     fn stream(&self, purpose: &'static str, object: &str) -> Stream {
@@ -163,6 +162,7 @@ impl FakeCloud {
     fn with<T>(self: &Arc<Self>, change: impl FnOnce(&mut World, Instant) -> T) -> T {
         let (result, effects) = {
             let mut world = self.lock();
+            self.revision.fetch_add(1, Relaxed);
             let result = change(&mut world, time::now());
             (result, std::mem::take(&mut world.effects))
         };

@@ -9,6 +9,7 @@ mod bad;
 mod bugs;
 mod check;
 mod choice;
+mod cloud;
 mod corpus;
 mod crash_points;
 mod job;
@@ -59,6 +60,8 @@ enum Command {
     Corpus(corpus::Args),
     /// Crash one agent at each durable write and cloud call of a reference run, one run each
     CrashPoints(crash_points::Args),
+    /// Serve the fake cloud to real clients: OpenAPI, instance metadata, a control API
+    Cloud(cloud::Args),
     /// List the deliberate bugs that the oracles must find (special builds only)
     Bugs,
     /// Print the completions of a shell
@@ -110,6 +113,7 @@ fn dispatch(command: Command) -> Result<Verdict, Bad> {
         Command::Shrink(args) => shrink::shrink(&args),
         Command::Corpus(args) => corpus::corpus(&args),
         Command::CrashPoints(args) => crash_points::crash_points(&args),
+        Command::Cloud(args) => cloud::cloud(&args),
         Command::Bugs => bugs::list(),
         Command::Completions { shell } => {
             let mut text = Vec::new();

@@ -1,18 +1,16 @@
 //! Carries out a schedule of faults, and heals everything when the fault phase is over.
 
+pub mod translate;
+
 use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use terway_chaos::{Fault, FaultKind, Schedule, Target, draw};
-use terway_core::{
-    cloud::{Action, EniStatus},
-    id::{InstanceId, VSwitchId},
-    limits::InstanceLimits,
-};
+use terway_core::{cloud::EniStatus, id::VSwitchId};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     apiserver::{self, EmptyList},
-    cloud::{self, FaultWindow, MetadataFault},
+    cloud::MetadataFault,
     disk::CrashFaults,
     node::SimNode,
     root, time,
@@ -58,13 +56,7 @@ fn targets(world: &World, fault: &Fault) -> Vec<Arc<SimNode>> {
 }
 
 async fn strike(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
-    if let Some(kind) = cloud_kind(&fault.kind) {
-        let mut window = FaultWindow::new(kind, fault.lasts).with_probability(fault.probability);
-        match &fault.target {
-            Target::CloudAction(name) => window.action = Action::parse(name),
-            Target::Node(_) => window.instance = targets.first().map(|node| node.instance.clone()),
-            _ => {}
-        }
+    if let Some(window) = translate::window(fault, targets.first().map(|node| &node.instance)) {
         if matches!(fault.kind, FaultKind::Slow { .. }) {
             world.slow_until(world.trace.now() + fault.lasts + SLOWEST);
         }
@@ -135,17 +127,10 @@ async fn strike_node(world: &Arc<World>, fault: &Fault, node: &Arc<SimNode>) {
         }
         FaultKind::LimitChange => {
             world.expect_limits(true);
-            let enis = node.limits.eni_quantity.saturating_sub(1).max(1);
-            world.cloud.limit_change(&node.instance, InstanceLimits { eni_quantity: enis, ..node.limits });
+            world.cloud.limit_change(&node.instance, translate::one_eni_less(node.limits));
         }
-        FaultKind::MetadataUnreachable => {
-            metadata(world, &node.instance, MetadataFault { unreachable: true, ..MetadataFault::default() });
-        }
-        FaultKind::MetadataEmpty => {
-            metadata(world, &node.instance, MetadataFault { empty: true, ..MetadataFault::default() });
-        }
-        FaultKind::MetadataLag { lag } => {
-            metadata(world, &node.instance, MetadataFault { lag: Some(*lag), ..MetadataFault::default() });
+        kind if let Some(fault) = translate::metadata(kind) => {
+            world.cloud.set_metadata_fault(&node.instance, fault);
         }
         FaultKind::DelLost => runtime_faults(node).del_lost = fault.probability,
         FaultKind::DelLate => runtime_faults(node).del_late = fault.probability,
@@ -205,8 +190,8 @@ fn relieve(world: &Arc<World>, fault: &Fault, targets: &[Arc<SimNode>]) {
                 world.cloud.limit_change(&node.instance, node.limits);
                 world.expect_limits(false);
             }
-            FaultKind::MetadataUnreachable | FaultKind::MetadataEmpty | FaultKind::MetadataLag { .. } => {
-                metadata(world, &node.instance, MetadataFault::default());
+            kind if translate::metadata(kind).is_some() => {
+                world.cloud.set_metadata_fault(&node.instance, MetadataFault::default());
             }
             FaultKind::DelLost => runtime_faults(node).del_lost = 0.0,
             FaultKind::DelLate => runtime_faults(node).del_late = 0.0,
@@ -292,37 +277,11 @@ async fn recreate(world: &Arc<World>, node: &Arc<SimNode>) {
     }
 }
 
-fn metadata(world: &World, instance: &InstanceId, fault: MetadataFault) {
-    world.cloud.set_metadata_fault(instance, fault);
-}
-
 fn vswitches(world: &World, target: &Target) -> Vec<VSwitchId> {
     match target {
         Target::VSwitch(id) => vec![id.as_str().into()],
         _ => world.agent_config().vswitches.into_values().flatten().collect(),
     }
-}
-
-/// The cloud's own name for a fault of its calls.
-fn cloud_kind(kind: &FaultKind) -> Option<cloud::FaultKind> {
-    use cloud::FaultKind as Cloud;
-    Some(match kind {
-        FaultKind::Throttle { code } => Cloud::Throttle { code: code.clone() },
-        FaultKind::Error => Cloud::Error,
-        FaultKind::Conflict => Cloud::Conflict,
-        FaultKind::Denied => Cloud::Denied,
-        FaultKind::Quota { code } => Cloud::Quota { code: code.clone() },
-        FaultKind::BadState => Cloud::BadState,
-        FaultKind::Slow { factor } => Cloud::Slow { factor: *factor },
-        FaultKind::Timeout => Cloud::Timeout,
-        FaultKind::AppliedTimeout => Cloud::AppliedTimeout,
-        FaultKind::AppliedError => Cloud::AppliedError,
-        FaultKind::Partial => Cloud::Partial,
-        FaultKind::StaleRead { lag } => Cloud::StaleRead { lag_ms: lag.as_millis() as u64 },
-        FaultKind::StuckState => Cloud::StuckState,
-        FaultKind::Unreachable => Cloud::Unreachable,
-        _ => return None,
-    })
 }
 
 /// Sets or clears a fault of the API server. False when the kind is of another class.

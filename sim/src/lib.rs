@@ -7,12 +7,14 @@
 //!   [`workload`]: pods that come and go; [`inject`]: faults that strike.
 //! - fakes: [`cloud`], [`apiserver`], [`host`] (kernel), [`disk`], [`ports`] (clocks, entropy, probe);
 //!   [`scope`] holds the tasks of one life of an agent, [`root`] those of the world.
+//! - [`endpoint`]: the fake cloud over HTTP, for real clients.
 //! - [`oracle`]: what must hold, judged from outside; [`trace`]: the hash that two runs must share.
 //! - [`figures`] and [`report`]: what a run yields, as JSON, text and a page.
 
 pub mod apiserver;
 pub mod cloud;
 pub mod disk;
+pub mod endpoint;
 pub mod figures;
 pub mod host;
 pub mod inject;

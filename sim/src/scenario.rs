@@ -32,6 +32,7 @@ pub use self::{
     trace_csv::{SkippedRow, TraceSource},
     wire::{ProfileKind, WireModel},
 };
+pub(crate) use self::{cloud::read as read_cloud, section::Section};
 use crate::{apiserver::ApiModel, cloud::CloudModel, figures::Relation};
 
 /// Everything that a run needs beside its seed.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::{Request, Response, Uri};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, connect::Connect};
 use kube::client::Body;
@@ -26,9 +26,8 @@ const CLIENT: HeaderName = HeaderName::from_static("x-terway-sim-client");
 
 impl ApiServer {
     /// Answers a request that came over a connection. An error ends the connection without an answer.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<ApiBody>> {
+    pub(crate) async fn answer(&self, request: Request<Bytes>) -> io::Result<Response<ApiBody>> {
         let (parts, body) = request.into_parts();
-        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let node = parts.headers.get(&CLIENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let client = self.lock().client_id(node);
         answer(self, client, &parts, &body).await

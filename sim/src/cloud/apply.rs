@@ -9,7 +9,7 @@ use terway_core::{
 
 use super::{
     call::{Call, Refusal, refuse},
-    eni::{NewEni, each_address},
+    eni::{Labels, NewEni, each_address},
     lifecycle::Step,
     observer::{EniEvent, News, Removal},
     token::{self, Answer, Known},
@@ -58,7 +58,12 @@ impl World {
         }
     }
 
-    pub(super) fn create(&mut self, call: &mut Call, request: &CreateEni) -> Result<Eni, Refusal> {
+    pub(super) fn create(
+        &mut self,
+        call: &mut Call,
+        request: &CreateEni,
+        labels: Labels,
+    ) -> Result<Eni, Refusal> {
         let parameters = token::of_create(request);
         if let Some(Answer::Eni(eni)) = self.replay(call, &request.token, parameters)? {
             return Ok(Arc::unwrap_or_clone(eni));
@@ -99,6 +104,7 @@ impl World {
         let eni = self.add_eni(new, call.now);
         self.secondary += 1;
         self.counters.enis_created += 1;
+        self.label(&eni.id, labels);
         let answer = Answer::Eni(Arc::clone(&eni));
         self.tokens.keep(call.action, &request.token, parameters, (call.now, call.answered), answer);
         self.tell_eni(&eni, EniEvent::Created);

@@ -30,7 +30,7 @@ const THROTTLED: [&str; 3] = ["Throttling", "Throttling.User", "Throttling.Api"]
 
 /// Sleeps only for what is still to come: a timer takes a millisecond even for nothing, which a cloud
 /// without latency would spend on every call.
-async fn wait_until(then: Instant) {
+pub(super) async fn wait_until(then: Instant) {
     if then > time::now() {
         time::sleep_until(then).await;
     }
@@ -161,7 +161,7 @@ impl FakeCloud {
         }
         wait_until(call.now).await;
         if let Some(refused) = self.with(|world, now| world.admit(&mut call, now)) {
-            sleep(call.refusal).await;
+            wait_until(time::now() + call.refusal).await;
             return self.finish(&call, Err(refused), &mut answer);
         }
         let outcome = if call.fate.lost {

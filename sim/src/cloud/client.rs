@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use terway_core::{
     address::{ADDRESSES_PER_PREFIX, AddressCount, AddressSet},
     cloud::{
-        Action, Assign, Cloud, CloudError, CreateEni, CreateRoute, Eni, EniFilter, Page, RouteEntry,
-        RouteTable, SecurityGroup, VSwitch, VSwitchFilter,
+        Action, Assign, Cloud, CloudError, CreateEni, CreateRoute, DESCRIBE_IDS_MAX, Eni, EniFilter, Page,
+        RouteEntry, RouteTable, SecurityGroup, VSwitch, VSwitchFilter,
     },
     id::{EniId, InstanceId, InstanceType, RouteEntryId, RouteTableId, SecurityGroupId, VpcId},
     limits::InstanceLimits,
@@ -17,8 +17,12 @@ use terway_core::{
 use super::{
     FakeCloud,
     call::{Call, Refusal},
+    eni::Labels,
+    listing::{EntryQuery, GroupQuery, Numbered, PageAt, RouteSelector, TableQuery, VSwitchQuery},
     observer::RequestSummary,
-    query::EniQuery,
+    query::{EniQuery, Found},
+    read::VSWITCHES_PER_PAGE,
+    route::{ENTRIES_PER_PAGE, ROUTE_TABLES_PER_PAGE},
     world::World,
 };
 
@@ -38,6 +42,17 @@ fn addresses(count: AddressCount) -> u32 {
     count.v4 + count.v6 + count.prefixes * ADDRESSES_PER_PREFIX
 }
 
+/// The page that a token of the port stands for: listings of this kind have numbered pages, from 1.
+fn page_of(next: Option<String>, size: usize) -> PageAt {
+    PageAt { number: next.and_then(|next| next.parse().ok()).unwrap_or(1).max(1), size }
+}
+
+/// A numbered page as the port has it: the token is the number of the next one.
+fn numbered<T>(found: Numbered<T>, page: PageAt) -> Page<T> {
+    let more = found.total > page.number.saturating_mul(page.size);
+    Page { rows: found.rows, next: more.then(|| (page.number + 1).to_string()) }
+}
+
 impl Client {
     async fn call<T: Send + 'static>(
         &self,
@@ -49,7 +64,7 @@ impl Client {
     }
 
     /// A call that asks for nothing that is counted.
-    async fn plain<T: Send + 'static>(
+    pub(super) async fn plain<T: Send + 'static>(
         &self,
         action: Action,
         apply: impl FnOnce(&mut World, &mut Call) -> Result<T, Refusal> + Send + 'static,
@@ -61,9 +76,21 @@ impl Client {
         &self,
         query: EniQuery,
         next: Option<String>,
-    ) -> Result<Page<Eni>, CloudError> {
+    ) -> Result<Found, CloudError> {
         let action = Action::DescribeNetworkInterfaces;
         self.plain(action, move |world, call| world.describe_enis(call, &query, next.as_deref())).await
+    }
+
+    pub(super) async fn create(&self, request: &CreateEni, labels: Labels) -> Result<Eni, CloudError> {
+        let summary = RequestSummary {
+            eni: None,
+            vswitch: Some(request.vswitch.clone()),
+            token: Some(request.token.clone()),
+            addresses_asked: addresses(request.count),
+        };
+        let request = request.clone();
+        let action = Action::CreateNetworkInterface;
+        self.call(action, &summary, move |world, call| world.create(call, &request, labels)).await
     }
 
     async fn assign(&self, action: Action, request: &Assign) -> Result<AddressSet, CloudError> {
@@ -85,15 +112,7 @@ impl Client {
 #[async_trait]
 impl Cloud for Client {
     async fn create_eni(&self, request: &CreateEni) -> Result<Eni, CloudError> {
-        let summary = RequestSummary {
-            eni: None,
-            vswitch: Some(request.vswitch.clone()),
-            token: Some(request.token.clone()),
-            addresses_asked: addresses(request.count),
-        };
-        let request = request.clone();
-        let action = Action::CreateNetworkInterface;
-        self.call(action, &summary, move |world, call| world.create(call, &request)).await
+        self.create(request, Labels::default()).await
     }
 
     async fn attach_eni(&self, eni: &EniId, instance: &InstanceId) -> Result<(), CloudError> {
@@ -112,7 +131,8 @@ impl Cloud for Client {
     }
 
     async fn describe_enis(&self, filter: &EniFilter, next: Option<String>) -> Result<Page<Eni>, CloudError> {
-        self.describe_where(filter.into(), next).await
+        let Found { rows, next, .. } = self.describe_where(filter.into(), next).await?;
+        Ok(Page { rows, next })
     }
 
     async fn assign_ipv4(&self, request: &Assign) -> Result<AddressSet, CloudError> {
@@ -144,31 +164,40 @@ impl Cloud for Client {
         filter: &VSwitchFilter,
         next: Option<String>,
     ) -> Result<Page<VSwitch>, CloudError> {
-        let filter = filter.clone();
-        self.plain(Action::DescribeVSwitches, move |world, call| {
-            Ok(world.describe_vswitches(call, &filter, next.as_deref()))
-        })
-        .await
+        let page = page_of(next, VSWITCHES_PER_PAGE);
+        let query = match filter.clone() {
+            VSwitchFilter::Id(id) => VSwitchQuery { id: Some(id), vpc: None, zone: None, page },
+            VSwitchFilter::OfVpc(vpc) => VSwitchQuery { id: None, vpc: Some(vpc), zone: None, page },
+        };
+        let action = Action::DescribeVSwitches;
+        let found = self.plain(action, move |world, call| Ok(world.describe_vswitches(call, &query))).await?;
+        Ok(numbered(found, page))
     }
 
     async fn describe_security_groups(
         &self,
         ids: &[SecurityGroupId],
     ) -> Result<Vec<SecurityGroup>, CloudError> {
-        let ids = ids.to_vec();
-        self.plain(Action::DescribeSecurityGroups, move |world, call| world.describe_groups(call, &ids)).await
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let page = PageAt { number: 1, size: DESCRIBE_IDS_MAX };
+        let query = GroupQuery { ids: ids.to_vec(), vpc: None, page };
+        let action = Action::DescribeSecurityGroups;
+        Ok(self.plain(action, move |world, call| world.describe_groups(call, &query)).await?.rows)
     }
 
     async fn describe_route_tables(
         &self,
         vpc: &VpcId,
-        _next: Option<String>,
+        next: Option<String>,
     ) -> Result<Page<RouteTable>, CloudError> {
-        let vpc = vpc.clone();
-        self.plain(Action::DescribeRouteTableList, move |world, call| {
-            Ok(world.describe_route_tables(call, &vpc))
-        })
-        .await
+        let page = page_of(next, ROUTE_TABLES_PER_PAGE);
+        let query = TableQuery { id: None, vpc: Some(vpc.clone()), page };
+        let action = Action::DescribeRouteTableList;
+        let found =
+            self.plain(action, move |world, call| Ok(world.describe_route_tables(call, &query))).await?;
+        Ok(numbered(found, page))
     }
 
     async fn describe_route_entries(
@@ -176,9 +205,9 @@ impl Cloud for Client {
         table: &RouteTableId,
         next: Option<String>,
     ) -> Result<Page<RouteEntry>, CloudError> {
-        let table = table.clone();
+        let query = EntryQuery::all(table.clone(), ENTRIES_PER_PAGE);
         self.plain(Action::DescribeRouteEntryList, move |world, call| {
-            world.describe_route_entries(call, &table, next.as_deref())
+            world.describe_route_entries(call, &query, next.as_deref())
         })
         .await
     }
@@ -191,7 +220,7 @@ impl Cloud for Client {
     }
 
     async fn delete_route_entry(&self, entry: &RouteEntry) -> Result<(), CloudError> {
-        let id = entry.id.clone();
-        self.plain(Action::DeleteRouteEntry, move |world, call| world.delete_route(call, &id)).await
+        let which = RouteSelector::Id(entry.id.clone());
+        self.plain(Action::DeleteRouteEntry, move |world, call| world.delete_route(call, &which)).await
     }
 }

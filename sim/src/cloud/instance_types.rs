@@ -90,6 +90,11 @@ pub fn lookup(name: &str) -> Option<&'static TypeRow> {
     TABLE.iter().find(|row| row.name == name)
 }
 
+/// The family of a type: `ecs.g7` of `ecs.g7.xlarge`.
+pub fn family(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(family, _)| family)
+}
+
 /// The known name nearest to one that is not, by edit distance; the first of several.
 pub fn nearest(name: &str) -> &'static str {
     TABLE.iter().map(|row| row.name).min_by_key(|known| distance(known, name)).expect("the table has rows")

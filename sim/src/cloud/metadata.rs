@@ -13,9 +13,10 @@ use terway_core::{
     id::InstanceId,
     metadata::{InstanceIdentity, Metadata, MetadataError, NicMetadata},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{FakeCloud, draws::fork, world::World};
+use super::{FakeCloud, call::wait_until, draws::fork, world::World};
+use crate::time;
 
 /// What is wrong with the metadata of an instance; nothing by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl InstanceMetadata {
         let (latency, lag) = self
             .cloud
             .with(|world, _| (world.model.metadata.draw(&mut rng), world.model.metadata_lag.age(&mut rng)));
-        sleep(latency).await;
+        wait_until(time::now() + latency).await;
         lag
     }
 }

@@ -86,6 +86,11 @@ impl FakeCloud {
         self.with(|world, _| world.place = place);
     }
 
+    /// Gives the VPC its block; without it, the VPC has the smallest one that holds all vSwitches.
+    pub fn set_vpc_block(self: &Arc<Self>, cidr: Ipv4Net) {
+        self.with(|world, _| world.vpc_cidr = Some(cidr));
+    }
+
     /// Adds a security group, or renames it.
     pub fn add_security_group(self: &Arc<Self>, id: impl Into<SecurityGroupId>, name: &str) {
         let id = id.into();

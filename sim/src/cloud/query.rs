@@ -10,7 +10,7 @@ use std::{
 };
 
 use terway_core::{
-    cloud::{DESCRIBE_IDS_MAX, Eni, EniFilter, EniStatus, Page, TAG_CREATOR, TAG_INSTANCE},
+    cloud::{DESCRIBE_IDS_MAX, Eni, EniFilter, EniStatus, TAG_CREATOR, TAG_INSTANCE},
     id::{EniId, InstanceId, SecurityGroupId, VSwitchId},
 };
 use tokio::time::Instant;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::{
     call::{Call, Refusal, refuse},
     eni::EniRecord,
+    listing::{Numbered, PageAt},
     world::World,
 };
 
@@ -42,6 +43,19 @@ pub struct EniQuery {
     pub addresses: Vec<Ipv4Addr>,
     /// Rows per page.
     pub rows: usize,
+    /// Pages by number, from 1, and rows are counted; otherwise pages by token.
+    pub number: Option<usize>,
+}
+
+/// A page of ENIs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The rows.
+    pub rows: Vec<Eni>,
+    /// Ask again with this for more; none on pages by number.
+    pub next: Option<String>,
+    /// Rows of all pages, on pages by number.
+    pub total: Option<usize>,
 }
 
 impl Default for EniQuery {
@@ -56,6 +70,7 @@ impl Default for EniQuery {
             group: None,
             addresses: Vec::new(),
             rows: DESCRIBE_IDS_MAX,
+            number: None,
         }
     }
 }
@@ -100,7 +115,7 @@ impl World {
         call: &mut Call,
         query: &EniQuery,
         next: Option<&str>,
-    ) -> Result<Page<Eni>, Refusal> {
+    ) -> Result<Found, Refusal> {
         let usual = self.model.read_lag.age(&mut call.rng);
         let lag = call.fate.stale.unwrap_or(usual).min(self.model.history());
         if query.ids.len() > DESCRIBE_IDS_MAX {
@@ -110,17 +125,22 @@ impl World {
         Ok(self.page(query, next, call.now - lag))
     }
 
-    fn page(&self, query: &EniQuery, next: Option<&str>, then: Instant) -> Page<Eni> {
+    fn page(&self, query: &EniQuery, next: Option<&str>, then: Instant) -> Found {
         let from = next.map_or(Bound::Unbounded, |last| Bound::Excluded(EniId::from(last)));
         let found = |id: &EniId| {
             let record = self.enis.get(id)?;
             record.at(then).filter(|eni| query.passes(record, eni))
         };
         let mut rows = self.candidates(query, from).filter_map(found);
+        if let Some(number) = query.number {
+            let Numbered { rows, total } = PageAt { number, size: query.rows }.cut(rows);
+            let rows = rows.into_iter().map(|eni| (**eni).clone()).collect();
+            return Found { rows, next: None, total: Some(total) };
+        }
         let here: Vec<Eni> = rows.by_ref().take(query.rows.max(1)).map(|eni| (**eni).clone()).collect();
         let more = rows.next().is_some();
         let next = here.last().filter(|_| more).map(|last| last.id.to_string());
-        Page { rows: here, next }
+        Found { rows: here, next, total: None }
     }
 
     /// The smallest index that has all that pass, in order of ids.

@@ -9,21 +9,24 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 use ipnet::{IpNet, Ipv4Net};
 use terway_core::{
     cloud::{CreateRoute, NextHop, Page, RouteEntry, RouteStatus, RouteTable},
-    id::{RouteEntryId, RouteTableId, VpcId},
+    id::{RouteEntryId, RouteTableId},
 };
 use tokio::time::{Instant, sleep};
 
 use super::{
     FakeCloud,
     call::{Call, Refusal, refuse},
+    listing::{EntryQuery, Numbered, RouteSelector, TableQuery},
     token::{self, Answer},
     world::{Effect, World},
 };
 
 /// Most custom entries of a table (documented default).
 const ENTRIES_MAX: usize = 200;
-/// Rows per page.
-const PAGE: usize = 100;
+/// Most rows of a page of entries (documented).
+pub(super) const ENTRIES_PER_PAGE: usize = 100;
+/// Most rows of a page of tables (documented).
+pub(super) const ROUTE_TABLES_PER_PAGE: usize = 50;
 /// No destination may lie in the block of the cloud's own services (documented).
 const SERVICES: &str = "100.64.0.0/10";
 
@@ -71,23 +74,27 @@ pub(super) struct RouteTimer {
 }
 
 impl World {
-    pub(super) fn describe_route_tables(&self, call: &mut Call, vpc: &VpcId) -> Page<RouteTable> {
+    pub(super) fn describe_route_tables(&self, call: &mut Call, query: &TableQuery) -> Numbered<RouteTable> {
         call.useful = true;
-        let of_vpc = self.routes.tables.values().filter(|table| table.vpc == *vpc);
-        Page::only(of_vpc.cloned().collect())
+        let passes = |table: &&RouteTable| {
+            query.vpc.as_ref().is_none_or(|vpc| table.vpc == *vpc)
+                && query.id.as_ref().is_none_or(|id| table.id == *id)
+        };
+        query.page.cut(self.routes.tables.values().filter(passes)).map(RouteTable::clone)
     }
 
     pub(super) fn describe_route_entries(
         &self,
         call: &mut Call,
-        table: &RouteTableId,
+        query: &EntryQuery,
         next: Option<&str>,
     ) -> Result<Page<RouteEntry>, Refusal> {
-        self.table(table)?;
+        self.table(&query.table)?;
         let from = next.map_or(Bound::Unbounded, |last| Bound::Excluded(RouteEntryId::from(last)));
         let mut found =
-            self.routes.entries.range((from, Bound::Unbounded)).filter(|(_, entry)| entry.table == *table);
-        let rows: Vec<RouteEntry> = found.by_ref().take(PAGE).map(|(_, entry)| entry.clone()).collect();
+            self.routes.entries.range((from, Bound::Unbounded)).filter(|(_, entry)| query.passes(entry));
+        let rows: Vec<RouteEntry> =
+            found.by_ref().take(query.rows.max(1)).map(|(_, entry)| entry.clone()).collect();
         let more = found.next().is_some();
         let next = rows.last().filter(|_| more).map(|last| last.id.to_string());
         call.useful = true;
@@ -130,10 +137,28 @@ impl World {
         Ok(id)
     }
 
-    pub(super) fn delete_route(&mut self, call: &mut Call, id: &RouteEntryId) -> Result<(), Refusal> {
-        let Some(entry) = self.routes.entries.get(id) else {
-            return refuse("InvalidRouteEntryId.NotFound", format!("{id} does not exist"));
+    pub(super) fn delete_route(&mut self, call: &mut Call, which: &RouteSelector) -> Result<(), Refusal> {
+        let entry = match which {
+            RouteSelector::Id(id) => match self.routes.entries.get(id) {
+                Some(entry) => entry,
+                None => return refuse("InvalidRouteEntryId.NotFound", format!("{id} does not exist")),
+            },
+            RouteSelector::Of { table, destination, hop } => {
+                self.table(table)?;
+                let query = EntryQuery {
+                    destination: Some(*destination),
+                    hop: hop.clone(),
+                    ..EntryQuery::all(table.clone(), 1)
+                };
+                match self.routes.entries.values().find(|entry| query.passes(entry)) {
+                    Some(entry) => entry,
+                    None => {
+                        return refuse("InvalidRouteEntry.NotFound", format!("{table} has no {destination}"));
+                    }
+                }
+            }
         };
+        let id = entry.id.clone();
         if !entry.custom {
             return refuse("OperationDenied.DeleteManagedRouteEntry", format!("{id} is the cloud's own"));
         }
@@ -141,8 +166,8 @@ impl World {
             return refuse("IncorrectRouteEntryStatus", format!("{id} is {:?}", entry.status));
         }
         self.at_rest()?;
-        self.routes.entries.get_mut(id).expect("found above").status = RouteStatus::Deleting;
-        self.settle_route_later(call, id);
+        self.routes.entries.get_mut(&id).expect("found above").status = RouteStatus::Deleting;
+        self.settle_route_later(call, &id);
         Ok(())
     }
 

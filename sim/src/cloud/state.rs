@@ -91,6 +91,9 @@ pub struct CloudState {
     pub region: Arc<str>,
     /// VPC.
     pub vpc: VpcId,
+    /// Its block, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vpc_cidr: Option<Ipv4Net>,
     /// vSwitches by id.
     pub vswitches: Vec<VSwitchState>,
     /// Security groups by id.
@@ -148,14 +151,21 @@ impl FakeCloud {
         })
     }
 
-    /// Names an ENI. False when there is none.
-    pub fn label_eni(&self, id: &EniId, labels: Labels) -> bool {
-        self.lock().enis.get_mut(id).map(|record| record.labels = Some(Box::new(labels))).is_some()
-    }
-
     /// IPv6 block of a vSwitch.
     pub fn vswitch_ipv6(&self, id: &VSwitchId) -> Option<Ipv6Net> {
         self.lock().vswitches.get(id)?.ipv6
+    }
+
+    /// Block of the VPC.
+    pub fn vpc_block(&self) -> Ipv4Net {
+        self.lock().vpc_block()
+    }
+
+    /// The primary NIC of an instance.
+    pub fn primary_nic(&self, instance: &InstanceId) -> Option<EniId> {
+        let world = self.lock();
+        let primary = |id: &&EniId| world.enis.get(*id).is_some_and(|record| record.primary_nic);
+        world.instances.get(instance)?.enis.iter().find(primary).cloned()
     }
 
     /// Everything, as it is now.
@@ -172,6 +182,7 @@ impl FakeCloud {
         CloudState {
             region: Arc::clone(&world.place.region),
             vpc: world.place.vpc.clone(),
+            vpc_cidr: world.vpc_cidr,
             vswitches: world.vswitches.values().map(vswitch_state).collect(),
             security_groups: world
                 .groups
@@ -219,6 +230,7 @@ impl World {
             return Err(StateError::NotEmpty);
         }
         self.place = Place { region: Arc::clone(&state.region), vpc: state.vpc.clone() };
+        self.vpc_cidr = state.vpc_cidr;
         for kept in &state.vswitches {
             let pool = VSwitchPool::new(kept.id.clone(), kept.zone.clone(), kept.cidr, kept.ipv6);
             self.vswitches.insert(kept.id.clone(), pool);
@@ -274,8 +286,8 @@ impl World {
             instance.seen.insert(eni.id.clone());
         }
         self.insert_eni(eni.clone(), kept.groups.as_slice().into(), kept.primary_nic, now);
+        self.label(&eni.id, kept.labels.clone());
         let record = self.enis.get_mut(&eni.id).expect("inserted above");
-        record.labels = (kept.labels != Labels::default()).then(|| Box::new(kept.labels.clone()));
         // It was there before: no read may miss it.
         record.past.clear();
         record.nic = eni.instance.clone().filter(|_| eni.status == EniStatus::InUse && !kept.primary_nic);

@@ -3,16 +3,17 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
+use serde::{Serialize, Serializer};
 use terway_core::{
     cloud::{Action, Eni, EniStatus},
-    id::{EniId, InstanceId, VSwitchId},
+    id::{EniId, InstanceId, VSwitchId, ZoneId},
     limits::InstanceLimits,
 };
 
 use super::FakeCloud;
 
 /// Counts of one action.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CallCounts {
     /// Calls that left their callers.
     pub started: u64,
@@ -22,12 +23,13 @@ pub struct CallCounts {
     pub failed: u64,
     /// Of both: changed nothing, or told nothing.
     pub wasted: u64,
-    /// Sum of the times until the answer.
+    /// Sum of the times until the answer; told in milliseconds.
+    #[serde(rename = "busy_ms", serialize_with = "millis")]
     pub busy: Duration,
 }
 
 /// Counts since the cloud was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// By action.
     pub calls: BTreeMap<Action, CallCounts>,
@@ -39,6 +41,11 @@ pub struct Counters {
     pub enis_created: u64,
     /// Secondary ENIs gone.
     pub enis_deleted: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn millis<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(duration.as_millis() as u64)
 }
 
 impl Counters {
@@ -93,6 +100,21 @@ impl FakeCloud {
     /// Addresses that can be had in a vSwitch; 0 when there is none of that id.
     pub fn vswitch_free(&self, id: &VSwitchId) -> u32 {
         self.lock().vswitches.get(id).map_or(0, super::vswitch::VSwitchPool::available)
+    }
+
+    /// Zone of a vSwitch.
+    pub fn zone_of(&self, id: &VSwitchId) -> Option<ZoneId> {
+        self.lock().vswitches.get(id).map(|pool| pool.zone.clone())
+    }
+
+    /// All vSwitches.
+    pub fn vswitches(&self) -> Vec<VSwitchId> {
+        self.lock().vswitches.keys().cloned().collect()
+    }
+
+    /// All instances.
+    pub fn instances(&self) -> Vec<InstanceId> {
+        self.lock().instances.keys().cloned().collect()
     }
 
     /// Whether an instance exists.

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::Ipv4Net;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use terway_core::{
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 use super::{
     bucket::Buckets,
     draws,
-    eni::{EniRecord, NewEni, each_address, singles, tagged},
+    eni::{EniRecord, Labels, NewEni, each_address, singles, tagged},
     fate::CloudFaults,
     lifecycle::Timer,
     metadata::MetadataFault,
@@ -90,6 +91,7 @@ pub(super) enum Effect {
 pub(super) struct World {
     pub(super) model: CloudModel,
     pub(super) place: Place,
+    pub(super) vpc_cidr: Option<Ipv4Net>,
     pub(super) vswitches: BTreeMap<VSwitchId, VSwitchPool>,
     /// Names of the security groups.
     pub(super) groups: BTreeMap<SecurityGroupId, String>,
@@ -124,6 +126,7 @@ impl World {
             buckets: Buckets::new(&model, now),
             model,
             place: Place::default(),
+            vpc_cidr: None,
             vswitches: BTreeMap::new(),
             groups: BTreeMap::new(),
             routes: Routes::default(),
@@ -146,6 +149,19 @@ impl World {
     /// The ENI as it is; None when there is none.
     pub(super) fn live(&self, eni: &EniId) -> Option<&Arc<Eni>> {
         self.enis.get(eni)?.live.as_ref()
+    }
+
+    /// Block of the VPC: as given, or else the smallest one that holds all vSwitches.
+    pub(super) fn vpc_block(&self) -> Ipv4Net {
+        let mut blocks = self.vswitches.values().map(|pool| pool.cidr);
+        let first = blocks.next().unwrap_or_default();
+        self.vpc_cidr.unwrap_or_else(|| {
+            blocks.fold(first, |whole, block| {
+                std::iter::successors(Some(whole), Ipv4Net::supernet)
+                    .find(|wider| wider.contains(&block))
+                    .expect("the widest block holds every other")
+            })
+        })
     }
 
     pub(super) fn tell(&mut self, news: News) {
@@ -194,6 +210,15 @@ impl World {
         self.enis.insert(eni.id.clone(), EniRecord::new(Arc::clone(&eni), groups, primary_nic, now));
         self.trim_later(&eni.id, now);
         eni
+    }
+
+    /// Names an ENI that exists.
+    pub(super) fn label(&mut self, id: &EniId, labels: Labels) {
+        if labels != Labels::default()
+            && let Some(record) = self.enis.get_mut(id)
+        {
+            record.labels = Some(Box::new(labels));
+        }
     }
 
     /// Changes an ENI that exists; reads that lag still see what it was.

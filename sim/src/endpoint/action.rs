@@ -15,11 +15,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use terway_core::{
     cloud::{Action, Cloud, CloudError},
-    id::ClientToken,
+    id::{ClientToken, InstanceId},
 };
 
-use super::{Endpoint, fault::Fault, keys::Caller, params::Params};
-use crate::cloud::FakeCloud;
+use super::{Endpoint, fault::Fault, params::Params};
+use crate::cloud::{FakeCloud, PageAt, Place};
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -40,23 +40,32 @@ impl From<CloudError> for Refused {
     fn from(error: CloudError) -> Self {
         match error.code.as_str() {
             "Timeout" | "Unreachable" => Self::Silence,
-            _ => Self::Fault(Fault::new(error.code, error.message)),
+            _ => Self::Fault(Fault {
+                request_id: Some(error.request_id),
+                ..Fault::new(error.code, error.message)
+            }),
         }
     }
 }
 
-type Answer = Result<Value, Refused>;
+pub(super) type Answer = Result<Value, Refused>;
 
 /// A call that has passed the gate.
 pub(super) struct Call<'a> {
     pub(super) endpoint: &'a Endpoint,
-    pub(super) caller: &'a Caller,
+    /// None: whoever has the account's key.
+    pub(super) caller: Option<InstanceId>,
+    pub(super) place: Place,
     pub(super) params: Params,
 }
 
 impl Call<'_> {
     fn cloud(&self) -> Arc<dyn Cloud> {
-        self.endpoint.client(self.caller)
+        self.fake().client_of(self.caller.as_ref())
+    }
+
+    fn caller(&self) -> Option<&InstanceId> {
+        self.caller.as_ref()
     }
 
     fn fake(&self) -> &Arc<FakeCloud> {
@@ -68,19 +77,38 @@ impl Call<'_> {
         self.params.text("ClientToken").unwrap_or_else(|| self.endpoint.request_id()).into()
     }
 
-    fn region(&mut self) -> Result<(), Fault> {
-        let region = self.params.required("RegionId")?;
-        if region != *self.endpoint.region() {
-            let message = format!("The specified RegionId \"{region}\" does not exist; here is {}.", self.endpoint.region());
-            return Err(Fault::new("InvalidRegionId.NotFound", message));
+    fn region(&mut self, action: Action) -> Result<(), Fault> {
+        // These are documented to do without.
+        let optional = matches!(
+            action,
+            Action::DescribeInstanceTypes
+                | Action::DescribeVSwitches
+                | Action::CreateRouteEntry
+                | Action::DeleteRouteEntry
+        );
+        let here = &self.place.region;
+        match self.params.text("RegionId") {
+            None if optional => Ok(()),
+            None => Err(Fault::missing("RegionId")),
+            Some(region) if *region == **here => Ok(()),
+            Some(region) => {
+                let message = format!("The specified RegionId \"{region}\" does not exist; here is {here}.");
+                Err(Fault::new("InvalidRegionId.NotFound", message))
+            }
         }
-        Ok(())
+    }
+
+    /// `PageNumber` and `PageSize`.
+    fn page(&mut self, most: usize) -> Result<PageAt, Fault> {
+        let number = self.params.number("PageNumber", 1..=100_000)?.unwrap_or(1);
+        let size = self.params.number("PageSize", 1..=most)?.unwrap_or(10);
+        Ok(PageAt { number, size })
     }
 }
 
 /// Does an action.
 pub(super) async fn perform(action: Action, mut call: Call<'_>) -> Answer {
-    call.region()?;
+    call.region(action)?;
     match action {
         Action::CreateNetworkInterface => eni::create(call).await,
         Action::AttachNetworkInterface => eni::attach(call).await,

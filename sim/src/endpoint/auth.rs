@@ -1,77 +1,57 @@
-//! Who calls, proven by signature V3; the refusals are the vendor's.
+//! Who calls, proven by a signature; the refusals are the vendor's.
+//!
+//! Two kinds are understood: V3, in headers, which all current SDKs send ([`v3`]), and the older one of RPC-style
+//! APIs, in parameters ([`rpc`]), which they send when told so. Both share keys, dates and nonces: a nonce that was
+//! used with the one is used for the other too.
+
+pub mod rpc;
+pub mod v3;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, VecDeque},
+    sync::Mutex,
     time::{Duration, SystemTime},
 };
 
-use terway_cloud::sign::{self, Signable};
+use http::HeaderMap;
 
+pub use self::v3::Authorization;
 use super::{
     fault::Fault,
-    keys::{Caller, Keys},
+    keys::{AccessKey, Caller, Keys},
     params::Params,
 };
 
 /// A request's date may be off by this much (documented).
 const SKEW: Duration = Duration::from_secs(15 * 60);
-/// Most nonces that are remembered; older ones go first. More would be calls of 15 min at 1,000/s.
+/// Most nonces that are remembered, the youngest: those of half an hour at 500 calls per second. A busier endpoint
+/// forgets earlier, which lets a repeated request pass that the vendor would refuse, and costs no memory.
 const NONCES: usize = 1_000_000;
 
 /// The part of a request that is signed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Signed<'a> {
     /// `GET` or `POST`.
     pub method: &'a str,
     /// The path.
     pub path: &'a str,
-    /// Headers with lower-case names; several of one name are joined by commas.
-    pub headers: &'a BTreeMap<String, String>,
+    /// The query, as sent.
+    pub query: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
     /// The body.
     pub body: &'a [u8],
 }
 
-impl Signed<'_> {
-    fn header(&self, name: &str) -> Result<&str, Fault> {
-        match self.headers.get(name).map(String::as_str) {
-            Some(value) if !value.is_empty() => Ok(value),
+impl<'a> Signed<'a> {
+    /// A header that must be there, once, in ASCII.
+    fn header(&self, name: &str) -> Result<&'a str, Fault> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next().and_then(|value| value.to_str().ok()).map(str::trim);
+        match (value, values.next()) {
+            (Some(value), None) if !value.is_empty() => Ok(value),
+            (_, Some(_)) => Err(incomplete(&format!("{name} is given more than once"))),
             _ => Err(Fault::missing(name)),
-        }
-    }
-}
-
-/// What an `Authorization` header says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authorization<'a> {
-    /// Id of the key.
-    pub key_id: &'a str,
-    /// Names of the signed headers, in their order.
-    pub signed: Vec<&'a str>,
-    /// Lower-case hexadecimal.
-    pub signature: &'a str,
-}
-
-impl<'a> Authorization<'a> {
-    /// Reads the value of the header.
-    pub fn parse(value: &'a str) -> Result<Self, Fault> {
-        let incomplete = || {
-            let message = "The request signature does not conform to Aliyun standards: expected \
-                           ACS3-HMAC-SHA256 Credential=…,SignedHeaders=…,Signature=….";
-            Fault::new("IncompleteSignature", message)
-        };
-        let parts = value.strip_prefix(sign::ALGORITHM).and_then(|rest| rest.strip_prefix(' '));
-        let (mut key_id, mut signed, mut signature) = (None, None, None);
-        for part in parts.ok_or_else(incomplete)?.split(',') {
-            match part.trim().split_once('=') {
-                Some(("Credential", id)) => key_id = Some(id),
-                Some(("SignedHeaders", names)) => signed = Some(names.split(';').collect()),
-                Some(("Signature", text)) => signature = Some(text),
-                _ => return Err(incomplete()),
-            }
-        }
-        match (key_id, signed, signature) {
-            (Some(key_id), Some(signed), Some(signature)) => Ok(Self { key_id, signed, signature }),
-            _ => Err(incomplete()),
         }
     }
 }
@@ -80,7 +60,7 @@ impl<'a> Authorization<'a> {
 #[derive(Debug, Default)]
 pub struct Nonces {
     seen: BTreeSet<String>,
-    by_age: std::collections::VecDeque<(SystemTime, String)>,
+    by_age: VecDeque<(SystemTime, String)>,
 }
 
 impl Nonces {
@@ -101,50 +81,43 @@ impl Nonces {
     }
 }
 
-/// Proves who calls, or refuses.
+/// Proves who calls, or refuses. Parameters that are about the signature are taken out of `params`.
 pub fn verify(
     request: &Signed<'_>,
-    params: &Params,
+    params: &mut Params,
     keys: &Keys,
-    nonces: &std::sync::Mutex<Nonces>,
+    nonces: &Mutex<Nonces>,
     now: SystemTime,
 ) -> Result<Caller, Fault> {
-    let authorization = Authorization::parse(request.header("authorization")?)?;
-    let (date, nonce) = (request.header("x-acs-date")?, request.header("x-acs-signature-nonce")?);
-    let claimed_hash = request.header("x-acs-content-sha256")?;
-    let (caller, key) = keys.find(authorization.key_id).ok_or_else(|| {
-        Fault::new("InvalidAccessKeyId.NotFound", "Specified access key is not found.")
-    })?;
-    check_date(date, now)?;
-    check_token(request, &key, now)?;
-    let headers = signed_headers(request, &authorization)?;
-    let query = sign::canonical_query(params.iter());
-    let payload_hash = sign::payload_hash(request.body);
-    let signable = Signable {
-        method: request.method,
-        path: request.path,
-        query: &query,
-        headers: &headers,
-        payload_hash: &payload_hash,
+    let (caller, nonce) = if request.headers.contains_key(http::header::AUTHORIZATION) {
+        v3::verify(request, params, keys, now)?
+    } else if params.has("Signature") || params.has("AccessKeyId") {
+        rpc::verify(request.method, params, keys, now)?
+    } else {
+        return Err(Fault::missing("Authorization"));
     };
-    if signable.signature(&key.secret) != authorization.signature || claimed_hash != payload_hash {
-        // The vendor tells its own text too: it is what one compares with to find the difference.
-        let message = format!(
-            "Specified signature is not matched with our calculation. server canonical request is: {}",
-            signable.canonical()
-        );
-        return Err(Fault::new("SignatureDoesNotMatch", message));
-    }
-    if !nonces.lock().expect("nothing panics under this lock").fresh(nonce, now) {
+    // Last: whoever cannot sign must not be able to use up the nonces of others.
+    if !nonces.lock().expect("nothing panics under this lock").fresh(&nonce, now) {
         return Err(Fault::new("SignatureNonceUsed", "Specified signature nonce was used already."));
     }
     Ok(caller)
 }
 
+fn incomplete(why: &str) -> Fault {
+    let message = format!("The request signature does not conform to Aliyun standards: {why}.");
+    Fault::new("IncompleteSignature", message)
+}
+
+fn key_of(keys: &Keys, id: &str) -> Result<(Caller, AccessKey), Fault> {
+    keys.find(id)
+        .ok_or_else(|| Fault::new("InvalidAccessKeyId.NotFound", "Specified access key is not found."))
+}
+
 fn check_date(date: &str, now: SystemTime) -> Result<(), Fault> {
     let parsed = date.parse::<jiff::Timestamp>().ok().filter(|_| date.len() == 20 && date.ends_with('Z'));
     let Some(date) = parsed.map(SystemTime::from) else {
-        let message = format!("Specified time stamp or date value is not well formatted: {date}");
+        let message = "Specified time stamp or date value is not well formatted; expected such as \
+                       2026-01-31T23:59:59Z.";
         return Err(Fault::new("InvalidTimeStamp.Format", message));
     };
     let skew = now.duration_since(date).unwrap_or_else(|ahead| ahead.duration());
@@ -154,27 +127,53 @@ fn check_date(date: &str, now: SystemTime) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_token(request: &Signed<'_>, key: &super::keys::AccessKey, now: SystemTime) -> Result<(), Fault> {
-    let Some(token) = &key.token else { return Ok(()) };
-    if request.header("x-acs-security-token")? != token {
-        let message = "Specified SecurityToken mismatch with the AccessKey.";
-        return Err(Fault::new("InvalidSecurityToken.MismatchWithAccessKey", message));
+/// Keys of a role come with a token; others must come without.
+fn check_token(key: &AccessKey, shown: Option<&str>, now: SystemTime) -> Result<(), Fault> {
+    match (&key.token, shown) {
+        (None, None) => Ok(()),
+        (Some(_), None) => {
+            Err(Fault::new("MissingSecurityToken", "SecurityToken is mandatory for this action."))
+        }
+        (Some(token), Some(shown)) if token == shown => {
+            if key.expires.is_some_and(|end| end <= now) {
+                return Err(Fault::new(
+                    "InvalidSecurityToken.Expired",
+                    "Specified SecurityToken is expired.",
+                ));
+            }
+            Ok(())
+        }
+        _ => {
+            let message = "Specified SecurityToken mismatch with the AccessKey.";
+            Err(Fault::new("InvalidSecurityToken.MismatchWithAccessKey", message))
+        }
     }
-    if key.expires.is_some_and(|end| end <= now) {
-        return Err(Fault::new("InvalidSecurityToken.Expired", "Specified SecurityToken is expired."));
-    }
-    Ok(())
 }
 
-/// The signed headers by name. Everything that must be signed has to be among them.
-fn signed_headers<'a>(
-    request: &'a Signed<'_>,
-    authorization: &Authorization<'a>,
-) -> Result<Vec<(&'a str, &'a str)>, Fault> {
-    let must = |name: &&String| *name == "host" || name.starts_with("x-acs-");
-    if let Some(name) = request.headers.keys().filter(must).find(|n| !authorization.signed.contains(&n.as_str())) {
-        let message = format!("The request signature does not conform to Aliyun standards: {name} is not signed.");
-        return Err(Fault::new("IncompleteSignature", message));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_is_fresh_again_when_no_request_of_its_time_could_pass() {
+        let (mut nonces, start) =
+            (Nonces::default(), SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600));
+        assert!(nonces.fresh("a", start));
+        assert!(!nonces.fresh("a", start + 2 * SKEW));
+        assert!(nonces.fresh("b", start + 2 * SKEW));
+        assert!(nonces.fresh("a", start + 2 * SKEW + Duration::from_secs(1)));
+        assert_eq!(nonces.by_age.len(), 2);
     }
-    authorization.signed.iter().map(|name| Ok((*name, request.header(name)?))).collect()
+
+    #[test]
+    fn dates_are_to_the_second_in_utc_and_near() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        let code = |date: &str| check_date(date, now).err().map(|fault| fault.code);
+        assert_eq!(code("2026-01-01T00:15:00Z"), None);
+        assert_eq!(code("2025-12-31T23:45:00Z"), None);
+        assert_eq!(code("2026-01-01T00:15:01Z").as_deref(), Some("InvalidTimeStamp.Expired"));
+        for bad in ["", "2026-01-01", "2026-01-01T00:00:00+00", "2026-13-01T00:00:00Z", "1767225600"] {
+            assert_eq!(code(bad).as_deref(), Some("InvalidTimeStamp.Format"), "{bad}");
+        }
+    }
 }

@@ -9,18 +9,21 @@ pub struct Fault {
     pub code: String,
     /// `Message`
     pub message: String,
+    /// `RequestId`, where the cloud gave one; the endpoint gives its own otherwise.
+    pub request_id: Option<String>,
 }
 
 impl Fault {
     /// A refusal with a code of the documentation.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into() }
+        Self { code: code.into(), message: message.into(), request_id: None }
     }
 
     /// A parameter that must be there.
     pub fn missing(name: &str) -> Self {
-        let message =
-            format!("The input parameter \"{name}\" that is mandatory for processing this request is not supplied.");
+        let message = format!(
+            "The input parameter \"{name}\" that is mandatory for processing this request is not supplied."
+        );
         Self::new("MissingParameter", message)
     }
 

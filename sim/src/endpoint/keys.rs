@@ -3,7 +3,10 @@
 //! An instance's keys are made of the seed, its id and the hour, so that the endpoint keeps no list of
 //! them: whoever shows a key is known by its id, and the secret is computed again.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fmt::Write as _,
+    time::{Duration, SystemTime},
+};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -71,19 +74,33 @@ impl Keys {
     }
 
     fn of_hour(&self, instance: &InstanceId, hour: u64) -> AccessKey {
-        let derive = |what: &str| {
-            let mut mac =
-                Hmac::<Sha256>::new_from_slice(&self.seed.to_be_bytes()).expect("HMAC takes keys of any length");
-            mac.update(format!("{what}/{instance}/{hour}").as_bytes());
-            let hex = |byte: &u8| format!("{byte:02x}");
-            mac.finalize().into_bytes().iter().map(hex).collect::<String>()
-        };
         AccessKey {
             id: format!("{ROLE_KEY}{instance}.{hour}"),
-            secret: derive("secret"),
-            token: Some(derive("token")),
+            secret: self.derive("secret", instance, hour),
+            token: Some(self.derive("token", instance, hour)),
             expires: Some(SystemTime::UNIX_EPOCH + ROTATES * hour as u32 + LIVES),
         }
+    }
+
+    /// A token for the metadata of an instance that ends at this second since 1970.
+    pub fn metadata_token(&self, instance: &InstanceId, ends: u64) -> String {
+        format!("{ends}-{}", self.derive("metadata", instance, ends))
+    }
+
+    /// Whether a token is for the metadata of this instance, and lives.
+    pub fn admits(&self, instance: &InstanceId, token: &str, now: SystemTime) -> bool {
+        let ends = token.split_once('-').and_then(|(ends, _)| ends.parse().ok());
+        ends.is_some_and(|ends| seconds(now) < ends && self.metadata_token(instance, ends) == token)
+    }
+
+    fn derive(&self, what: &str, instance: &InstanceId, when: u64) -> String {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.seed.to_be_bytes()).expect("HMAC takes keys of any length");
+        mac.update(format!("{what}/{instance}/{when}").as_bytes());
+        mac.finalize().into_bytes().iter().fold(String::with_capacity(64), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a String takes everything");
+            text
+        })
     }
 
     /// The key of an id, and whose it is; it may have ended.
@@ -100,8 +117,13 @@ impl Keys {
     }
 }
 
+/// Whole seconds since 1970.
+pub(super) fn seconds(now: SystemTime) -> u64 {
+    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 fn hour(now: SystemTime) -> u64 {
-    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / ROTATES.as_secs()
+    seconds(now) / ROTATES.as_secs()
 }
 
 #[cfg(test)]
@@ -122,8 +144,24 @@ mod tests {
     #[test]
     fn what_is_no_key_is_not_found() {
         let keys = Keys::new(7, None);
-        for id in ["", "STS.", "STS.i-1", "STS.i-1.", "STS.i-1.x", "STS.i-1.007", "STS.i-1.99999999999", "LTAI"] {
+        for id in
+            ["", "STS.", "STS.i-1", "STS.i-1.", "STS.i-1.x", "STS.i-1.007", "STS.i-1.99999999999", "LTAI"]
+        {
             assert_eq!(keys.find(id).map(|(caller, _)| caller), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn a_metadata_token_is_for_one_instance_and_ends() {
+        let keys = Keys::new(7, None);
+        let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+        let token = keys.metadata_token(&"i-1".into(), 1_000);
+        assert!(keys.admits(&"i-1".into(), &token, at(999)));
+        assert!(!keys.admits(&"i-1".into(), &token, at(1_000)), "it has ended");
+        assert!(!keys.admits(&"i-2".into(), &token, at(999)), "it is for another instance");
+        let forged = token.replacen("1000", "2000", 1);
+        for bad in ["", "1000", "1000-", &forged] {
+            assert!(!keys.admits(&"i-1".into(), bad, at(999)), "{bad}");
         }
     }
 

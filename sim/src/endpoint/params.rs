@@ -1,6 +1,10 @@
 //! Parameters of a request: from the query and a form body, by name, each used once.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt::Display,
+    str::FromStr,
+};
 
 use super::fault::Fault;
 
@@ -8,7 +12,7 @@ use super::fault::Fault;
 const MOST: usize = 1_000;
 /// Parameters that every action takes and that change nothing here.
 const IGNORED: &[&str] =
-    &["OwnerAccount", "OwnerId", "ResourceOwnerAccount", "ResourceOwnerId", "SourceRegionId", "Format"];
+    &["OwnerAccount", "OwnerId", "ResourceOwnerAccount", "ResourceOwnerId", "SourceRegionId"];
 
 /// Parameters that were not used yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,14 +22,15 @@ impl Params {
     /// Parameters of a query and of a form, both percent-encoded.
     pub fn parse(query: &str, form: &[u8]) -> Result<Self, Fault> {
         let mut params = BTreeMap::new();
-        for (name, value) in
-            form_urlencoded::parse(query.as_bytes()).chain(form_urlencoded::parse(form))
-        {
+        for (name, value) in form_urlencoded::parse(query.as_bytes()).chain(form_urlencoded::parse(form)) {
             if params.len() == MOST {
                 return Err(Fault::new("InvalidParameter", format!("at most {MOST} parameters")));
             }
-            if let Some(twice) = params.insert(name.into_owned(), value.into_owned()) {
-                return Err(Fault::invalid("parameter list", &twice, "each parameter is given once"));
+            match params.entry(name.into_owned()) {
+                Entry::Vacant(place) => drop(place.insert(value.into_owned())),
+                Entry::Occupied(place) => {
+                    return Err(Fault::invalid("parameter", place.key(), "each parameter is given once"));
+                }
             }
         }
         Ok(Self(params))
@@ -34,6 +39,29 @@ impl Params {
     /// All of them, in order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A parameter that others will use.
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Takes out what belongs to the calling convention. Answers are JSON: other formats are refused.
+    pub fn drop_convention(&mut self) -> Result<(), Fault> {
+        for name in ["Action", "Version"] {
+            self.0.remove(name);
+        }
+        match self.text("Format") {
+            Some(format) if !format.eq_ignore_ascii_case("json") => {
+                Err(Fault::invalid("Format", &format, "JSON is what this endpoint answers with"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is such a parameter.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
     /// A parameter; an empty one counts as none, as the API has it.
@@ -96,7 +124,7 @@ impl Params {
     }
 
     /// Nothing may be left that was not looked at: what has no effect here is refused, not ignored.
-    pub fn finish(self) -> Result<(), Fault> {
+    pub fn finish(&self) -> Result<(), Fault> {
         match self.0.keys().find(|name| !IGNORED.contains(&name.as_str())) {
             None => Ok(()),
             Some(name) => {

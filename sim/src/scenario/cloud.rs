@@ -45,8 +45,8 @@ pub(super) const KEYS: &[&str] = &[
 /// Most milliseconds of a latency: an hour, beyond which `timeout` says it better.
 const MOST_MS: u64 = 3_600_000;
 
-pub(super) fn read(from: Option<&Section<'_>>) -> Result<CloudModel, InputError> {
-    let mut model = CloudModel::default();
+/// The parameters: `model` with what the section says.
+pub(crate) fn read(from: Option<&Section<'_>>, mut model: CloudModel) -> Result<CloudModel, InputError> {
     let Some(from) = from else { return Ok(model) };
     from.only(KEYS)?;
     for (key, span) in [
@@ -80,9 +80,9 @@ pub(super) fn read(from: Option<&Section<'_>>) -> Result<CloudModel, InputError>
     // A year is longer than any run.
     model.token_retention_s =
         from.count("token_retention_s", 1..=31_536_000)?.unwrap_or(model.token_retention_s);
-    model.account_bucket = read_bucket(from, "account_bucket")?;
+    model.account_bucket = read_bucket(from, "account_bucket")?.or(model.account_bucket);
     model.action_factor = from.number("action_factor", 1e6)?.unwrap_or(model.action_factor);
-    model.action_buckets = read_buckets(from)?;
+    model.action_buckets.extend(read_buckets(from)?);
     model.account_eni_quota =
         from.count_u32("account_eni_quota", 1..=u32::MAX)?.unwrap_or(model.account_eni_quota);
     model.delete_on_release = from.flag("delete_on_release")?.unwrap_or(model.delete_on_release);

@@ -8,6 +8,7 @@ use super::{
     Scenario, ScenarioError, Swarm, Workload, agent, api, check, cloud, cluster, event, expect, overrides,
     section::Section, trace_csv, wire, workload,
 };
+use crate::cloud::CloudModel;
 
 const KEYS: &[&str] = &[
     "name", "about", "nodes", "duration", "settle", "cluster", "agent", "workload", "cloud", "api", "faults",
@@ -58,7 +59,7 @@ impl Scenario {
             eni_conf,
             agent,
             workload,
-            cloud: cloud::read(root.section("cloud")?.as_ref())?,
+            cloud: cloud::read(root.section("cloud")?.as_ref(), CloudModel::default())?,
             api: api::read(root.section("api")?.as_ref())?,
             faults: faults
                 .map(|f| FaultRates::from_table("faults", f.table()))

@@ -14,31 +14,31 @@ const POSITIVE: &str = "a duration above zero with its units (h, m, s, ms), such
 
 /// A table and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     path: String,
     table: &'a toml::Table,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(path: impl Into<String>, table: &'a toml::Table) -> Self {
+    pub(crate) fn new(path: impl Into<String>, table: &'a toml::Table) -> Self {
         Self { path: path.into(), table }
     }
 
-    pub(super) fn table(&self) -> &'a toml::Table {
+    pub(crate) fn table(&self) -> &'a toml::Table {
         self.table
     }
 
     /// The full path of a key.
-    pub(super) fn field(&self, key: &str) -> String {
+    pub(crate) fn field(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'a toml::Value> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a toml::Value> {
         self.table.get(key)
     }
 
     /// Refuses keys that nothing reads.
-    pub(super) fn only(&self, allowed: &[&str]) -> Result<(), InputError> {
+    pub(crate) fn only(&self, allowed: &[&str]) -> Result<(), InputError> {
         let Some(key) = self.table.keys().find(|key| !allowed.contains(&key.as_str())) else { return Ok(()) };
         Err(InputError::UnknownKey {
             field: self.field(key),
@@ -48,14 +48,14 @@ impl<'a> Section<'a> {
     }
 
     /// A section below this one.
-    pub(super) fn section(&self, key: &str) -> Read<Section<'a>> {
+    pub(crate) fn section(&self, key: &str) -> Read<Section<'a>> {
         let read =
             |value: &'a toml::Value| value.as_table().map(|table| Section::new(self.field(key), table));
         self.read(key, "a table", read)
     }
 
     /// The tables of an array, each with its number from one.
-    pub(super) fn sections(&self, key: &str) -> Result<Vec<Section<'a>>, InputError> {
+    pub(crate) fn sections(&self, key: &str) -> Result<Vec<Section<'a>>, InputError> {
         let allowed = format!("tables, each headed [[{}]]", self.field(key));
         let number = |(index, entry): (usize, &'a toml::Value)| {
             entry.as_table().map(|table| Section::new(format!("{}[{}]", self.field(key), index + 1), table))
@@ -64,24 +64,24 @@ impl<'a> Section<'a> {
         Ok(self.read(key, &allowed, read)?.unwrap_or_default())
     }
 
-    pub(super) fn text(&self, key: &str) -> Read<&'a str> {
+    pub(crate) fn text(&self, key: &str) -> Read<&'a str> {
         self.read(key, "a text that is not empty", |value| value.as_str().filter(|text| !text.is_empty()))
     }
 
-    pub(super) fn flag(&self, key: &str) -> Read<bool> {
+    pub(crate) fn flag(&self, key: &str) -> Read<bool> {
         self.read(key, "true or false", toml::Value::as_bool)
     }
 
-    pub(super) fn duration(&self, key: &str) -> Read<Duration> {
+    pub(crate) fn duration(&self, key: &str) -> Read<Duration> {
         self.read(key, DURATION, as_duration)
     }
 
     /// A duration above zero.
-    pub(super) fn span(&self, key: &str) -> Read<Duration> {
+    pub(crate) fn span(&self, key: &str) -> Read<Duration> {
         self.read(key, POSITIVE, |value| as_duration(value).filter(|span| !span.is_zero()))
     }
 
-    pub(super) fn count(&self, key: &str, range: RangeInclusive<u64>) -> Read<u64> {
+    pub(crate) fn count(&self, key: &str, range: RangeInclusive<u64>) -> Read<u64> {
         let allowed = if *range.end() == u64::MAX {
             format!("a whole number from {}", range.start())
         } else {
@@ -92,13 +92,13 @@ impl<'a> Section<'a> {
         self.read(key, &allowed, read)
     }
 
-    pub(super) fn count_u32(&self, key: &str, range: RangeInclusive<u32>) -> Read<u32> {
+    pub(crate) fn count_u32(&self, key: &str, range: RangeInclusive<u32>) -> Read<u32> {
         let wide = u64::from(*range.start())..=u64::from(*range.end());
         Ok(self.count(key, wide)?.and_then(|n| u32::try_from(n).ok()))
     }
 
     /// A finite number that is at least zero and at most `most`.
-    pub(super) fn number(&self, key: &str, most: f64) -> Read<f64> {
+    pub(crate) fn number(&self, key: &str, most: f64) -> Read<f64> {
         let allowed = if most.is_finite() {
             format!("a number from 0 to {most}")
         } else {
@@ -109,12 +109,12 @@ impl<'a> Section<'a> {
     }
 
     /// A share, 0 to 1.
-    pub(super) fn share(&self, key: &str) -> Read<f64> {
+    pub(crate) fn share(&self, key: &str) -> Read<f64> {
         self.number(key, 1.0)
     }
 
     /// Reads a key with a function that gives `None` for what is not allowed.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         key: &str,
         allowed: &str,
@@ -124,12 +124,12 @@ impl<'a> Section<'a> {
     }
 
     /// The complaint about a key that is there.
-    pub(super) fn wrong(&self, key: &str, allowed: impl Into<String>) -> InputError {
+    pub(crate) fn wrong(&self, key: &str, allowed: impl Into<String>) -> InputError {
         self.wrong_near(key, allowed, None)
     }
 
     /// The same, with the nearest of the allowed names.
-    pub(super) fn wrong_near(&self, key: &str, allowed: impl Into<String>, near: Option<&str>) -> InputError {
+    pub(crate) fn wrong_near(&self, key: &str, allowed: impl Into<String>, near: Option<&str>) -> InputError {
         let value = self.get(key).map_or_else(|| "absent".to_owned(), ToString::to_string);
         InputError::Value {
             field: self.field(key),
@@ -140,7 +140,7 @@ impl<'a> Section<'a> {
     }
 
     /// The complaint about a key that is not there.
-    pub(super) fn missing(&self, key: &str, allowed: impl Into<String>) -> InputError {
+    pub(crate) fn missing(&self, key: &str, allowed: impl Into<String>) -> InputError {
         InputError::Missing { field: self.field(key), allowed: allowed.into() }
     }
 }

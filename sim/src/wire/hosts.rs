@@ -9,30 +9,52 @@ use std::{
 
 use hyper_util::{client::legacy::Client, rt::TokioTimer};
 use terway_chaos::Fault;
-use terway_core::spawn::Spawner;
+use terway_cloud::{
+    client::{Client as CloudClient, Settings},
+    credentials::{self, Credentials},
+    endpoints::Endpoints,
+    metadata::MetadataClient,
+    role::RoleCredentials,
+    secret::Secret,
+};
+use terway_core::{spawn::Spawner, time::Clock};
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     link::Link,
-    net::{self, API_SERVER, Connector, OfTheWorld, Tasks},
+    net::{self, API_SERVER, CLOUD, Connector, OfTheWorld, Tasks},
 };
 use crate::{
+    endpoint::{Endpoint, Keys, Silence, serve::serve},
     node::SimNode,
+    ports::{SimClock, SimEntropy},
     profile::{Profile, Reach},
     scenario::WireModel,
     scope::{Scope, ScopeSpawner},
+    time,
     world::World,
 };
 
+/// Port of the cloud's endpoint and of the API server.
+const HTTP: u16 = 80;
+/// Port of the metadata service within a zone.
+const METADATA: u16 = 100;
 /// How long a client keeps a connection that it does not use.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// What the hosts of a run share: it stands for nothing in the simulated world.
 pub(super) struct Stage {
     inner: Mutex<Inner>,
-    /// The world, once the control plane has built it and until the run ends.
-    world: watch::Sender<Option<Weak<World>>>,
+    /// The world and its endpoint, once the control plane has built them and until the run ends.
+    world: watch::Sender<Option<Risen>>,
     raised: watch::Sender<usize>,
+}
+
+/// What there is to serve. Weak: what the world is made of must not keep the world.
+#[derive(Clone)]
+struct Risen {
+    world: Weak<World>,
+    endpoint: Arc<Endpoint>,
 }
 
 #[derive(Default)]
@@ -61,11 +83,24 @@ impl Stage {
         let _ = self.raised.subscribe().wait_for(|count| *count >= zones).await;
     }
 
-    /// The world, as soon as there is one.
-    async fn world(&self) -> Option<Arc<World>> {
+    fn rise(&self, world: &Arc<World>, endpoint: Arc<Endpoint>) {
+        self.world.send_replace(Some(Risen { world: Arc::downgrade(world), endpoint }));
+    }
+
+    async fn risen(&self) -> Option<Risen> {
         let mut world = self.world.subscribe();
         let there = world.wait_for(Option::is_some).await.ok()?;
-        there.as_ref()?.upgrade()
+        there.clone()
+    }
+
+    /// The world, as soon as there is one.
+    async fn world(&self) -> Option<Arc<World>> {
+        self.risen().await?.world.upgrade()
+    }
+
+    /// The cloud's endpoint, as soon as there is one.
+    async fn endpoint(&self) -> Option<Arc<Endpoint>> {
+        Some(self.risen().await?.endpoint)
     }
 
     /// Links that changed since the last call, as they are now.
@@ -100,23 +135,57 @@ pub(super) async fn api_server(stage: Arc<Stage>) -> io::Result<()> {
     let Some(world) = stage.world().await else { return Ok(()) };
     let server = world.api.clone();
     drop(world);
-    net::serve(80, move |request| {
+    let answer = move |request| {
         let server = server.clone();
-        async move { server.answer(request).await }
-    })
-    .await
+        async move { server.answer(request).await.map_err(|_| Silence) }
+    };
+    serve(net::listen(HTTP).await?, answer).await;
+    Ok(())
+}
+
+/// The cloud's host.
+pub(super) async fn cloud(stage: Arc<Stage>) -> io::Result<()> {
+    let Some(endpoint) = stage.endpoint().await else { return Ok(()) };
+    let answer = move |request| {
+        let endpoint = Arc::clone(&endpoint);
+        async move { endpoint.openapi(request).await }
+    };
+    serve(net::listen(HTTP).await?, answer).await;
+    Ok(())
+}
+
+/// A zone's host: its nodes are tasks here, and the machines that they run on tell their metadata.
+pub(super) async fn zone(stage: Arc<Stage>, zone: String) -> io::Result<()> {
+    stage.inner().homes.insert(zone, Handle::current());
+    stage.raised.send_modify(|count| *count += 1);
+    let Some(endpoint) = stage.endpoint().await else { return Ok(()) };
+    let answer = move |request| {
+        let endpoint = Arc::clone(&endpoint);
+        async move { endpoint.metadata(None, request).await }
+    };
+    serve(net::listen(METADATA).await?, answer).await;
+    Ok(())
 }
 
 /// The profile of a run on these hosts.
 pub(super) struct Wire {
     stage: Arc<Stage>,
-    #[allow(dead_code)]
     try_deadline: Duration,
 }
 
 impl Wire {
     pub(super) fn new(stage: Arc<Stage>, model: &WireModel) -> Self {
         Self { stage, try_deadline: model.try_deadline }
+    }
+
+    fn settings(&self, world: &World) -> Settings {
+        let endpoint = format!("http://{CLOUD}").parse().expect("the host's name is one");
+        Settings {
+            try_deadline: self.try_deadline,
+            // Room for a second try with new keys, or with another nonce.
+            total_deadline: self.try_deadline * 5 / 2,
+            ..Settings::new(world.cloud.place().region, Endpoints::all_at(endpoint))
+        }
     }
 
     fn kube(world: &World, name: &str, spawner: Arc<dyn Spawner>) -> kube::Client {
@@ -128,43 +197,46 @@ impl Wire {
     }
 }
 
-/// A zone's host: its nodes are tasks here.
-pub(super) async fn zone(stage: Arc<Stage>, zone: String) -> io::Result<()> {
-    stage.inner().homes.insert(zone, Handle::current());
-    stage.raised.send_modify(|count| *count += 1);
-    std::future::pending().await
-}
-
-/// The cloud's host.
-pub(super) async fn cloud(stage: Arc<Stage>) -> io::Result<()> {
-    let _ = stage.world().await;
-    std::future::pending().await
-}
-
 impl Profile for Wire {
     fn begins(&self, world: &Arc<World>) {
-        self.stage.world.send_replace(Some(Arc::downgrade(world)));
+        let keys = Keys::new(world.seed, None);
+        let endpoint = Endpoint::new(world.cloud.clone(), keys, SimClock::new(time::now()));
+        self.stage.rise(world, endpoint);
     }
 
     fn home(&self, zone: &str) -> Handle {
+        // A zone that is added later has no machine of its own.
         self.stage.inner().homes.get(zone).cloned().unwrap_or_else(Handle::current)
     }
 
-    fn agent(&self, world: &World, node: &SimNode, life: &Arc<Scope>, _incarnation: u64) -> Reach {
-        let spawner: Arc<dyn Spawner> = Arc::new(ScopeSpawner(life.clone()));
-        Reach {
-            cloud: world.cloud.client(node.instance.clone()),
-            metadata: Some(world.cloud.metadata(node.instance.clone())),
-            kube: Self::kube(world, node.name.as_str(), spawner),
-        }
+    fn agent(&self, world: &World, node: &SimNode, life: &Arc<Scope>, incarnation: u64) -> Reach {
+        let spawner: Arc<dyn Spawner> = Arc::new(ScopeSpawner(Arc::clone(life)));
+        let http = terway_cloud::http::hyper_over(Connector, Arc::clone(&spawner));
+        let base = format!("http://127.0.0.1:{METADATA}/instances/{}", node.instance);
+        let metadata = Arc::new(MetadataClient::new(Arc::clone(&http), &base));
+        let clock: Arc<dyn Clock> = node.clock.clone();
+        let credentials = Arc::new(RoleCredentials::new(Arc::clone(&metadata), Arc::clone(&clock)));
+        // A stream of its own: nonces and tokens of the agent do not shift each other.
+        let entropy = SimEntropy::new(world.seed, &format!("{}/nonces", node.name), incarnation);
+        let cloud = CloudClient::new(http, credentials, clock, entropy, self.settings(world));
+        let kube = Self::kube(world, node.name.as_str(), spawner);
+        Reach { cloud: Arc::new(cloud), metadata: Some(metadata), kube }
     }
 
     fn control_plane(&self, world: &World) -> Reach {
-        Reach {
-            cloud: world.cloud.operator_client("leaks"),
-            metadata: None,
-            kube: Self::kube(world, "controlplane", Arc::new(OfTheWorld)),
-        }
+        let spawner: Arc<dyn Spawner> = Arc::new(OfTheWorld);
+        let http = terway_cloud::http::hyper_over(Connector, Arc::clone(&spawner));
+        let key = Keys::new(world.seed, None).operator().clone();
+        let credentials = credentials::fixed(Credentials {
+            key_id: key.id,
+            secret: Secret::new(key.secret),
+            token: None,
+            expires: None,
+        });
+        let entropy = SimEntropy::new(world.seed, "controlplane/nonces", 1);
+        let clock = SimClock::new(time::now());
+        let cloud = CloudClient::new(http, credentials, clock, entropy, self.settings(world));
+        Reach { cloud: Arc::new(cloud), metadata: None, kube: Self::kube(world, "controlplane", spawner) }
     }
 
     fn network(&self, _world: &World, fault: &Fault, zones: &[String], on: bool) {

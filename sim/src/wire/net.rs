@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -14,13 +14,8 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use http::{Request, Response, Uri};
-use http_body::Body;
-use hyper::{
-    body::Incoming,
-    rt::{Executor, Read, ReadBufCursor, Write},
-    service::service_fn,
-};
+use http::Uri;
+use hyper::rt::{Executor, Read, ReadBufCursor, Write};
 use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
@@ -32,7 +27,7 @@ use super::{
     hosts::Stage,
     link::{Link, Passage},
 };
-use crate::{ports::EPOCH, root, scenario::WireModel};
+use crate::{endpoint::serve::Accept, ports::EPOCH, root, scenario::WireModel};
 
 /// Host of the cloud's endpoint.
 pub(super) const CLOUD: &str = "cloud";
@@ -121,30 +116,16 @@ impl Net {
     }
 }
 
-/// Answers what comes in on a port of this host, until the run ends. An error of the service ends the
-/// connection without an answer.
-pub(super) async fn serve<B, F>(
-    port: u16,
-    service: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
-) -> io::Result<()>
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    F: Future<Output = io::Result<Response<B>>> + Send + 'static,
-{
-    let listener = TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)).await?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let service = service.clone();
-        root::spawn(async move {
-            let connection = hyper::server::conn::http1::Builder::new()
-                // The system's clock has no place here.
-                .auto_date_header(false)
-                .serve_connection(TokioIo::new(stream), service_fn(service));
-            // A connection that breaks is its client's to notice.
-            let _ = connection.await;
-        });
+/// Takes connections on a port of this host.
+pub(super) async fn listen(port: u16) -> io::Result<TcpListener> {
+    TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)).await
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
+        TcpListener::accept(self).await
     }
 }
 

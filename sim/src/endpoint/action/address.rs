@@ -24,7 +24,7 @@ fn assign(call: &mut Call<'_>, v6: bool) -> Result<Assign, super::Refused> {
             v6: 0,
         }
     };
-    call.params.clone().finish()?;
+    call.params.finish()?;
     Ok(Assign { token, eni, count })
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn unassign_v4(mut call: Call<'_>) -> Answer {
         prefixes: params.read_list::<Ipv4Net>("Ipv4Prefix", "an IPv4 prefix such as 10.0.0.16/28")?,
         v6: Vec::new(),
     };
-    call.params.clone().finish()?;
+    call.params.finish()?;
     call.cloud().unassign_ipv4(&eni, &set).await?;
     Ok(json!({}))
 }
@@ -66,7 +66,7 @@ pub(super) async fn unassign_v4(mut call: Call<'_>) -> Answer {
 pub(super) async fn unassign_v6(mut call: Call<'_>) -> Answer {
     let eni = call.params.required("NetworkInterfaceId")?.into();
     let v6 = call.params.read_list("Ipv6Address", "an IPv6 address")?;
-    call.params.clone().finish()?;
+    call.params.finish()?;
     call.cloud().unassign_ipv6(&eni, &AddressSet { v6, ..AddressSet::default() }).await?;
     Ok(json!({}))
 }

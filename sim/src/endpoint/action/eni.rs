@@ -1,7 +1,5 @@
 //! Actions on ENIs.
 
-use std::time::SystemTime;
-
 use serde_json::{Value, json};
 use terway_core::{
     address::AddressCount,
@@ -11,8 +9,8 @@ use terway_core::{
 
 use super::{Answer, Call};
 use crate::{
-    cloud::{EniQuery, Labels},
-    endpoint::{fault::Fault, keys::Caller},
+    cloud::{EniQuery, Found, Labels},
+    endpoint::{fault::Fault, reply::utc},
 };
 
 /// Most rows of a page (documented).
@@ -46,12 +44,10 @@ pub(super) async fn create(mut call: Call<'_>) -> Answer {
         name: params.text("NetworkInterfaceName").unwrap_or_default(),
         description: params.text("Description").unwrap_or_default(),
     };
-    call.params.clone().finish()?;
+    call.params.finish()?;
     let security_groups = security_groups.into_iter().map(Into::into).collect();
-    let eni = call.cloud().create_eni(&CreateEni { token, vswitch, security_groups, count, tags }).await?;
-    if labels != Labels::default() {
-        call.fake().label_eni(&eni.id, labels);
-    }
+    let request = CreateEni { token, vswitch, security_groups, count, tags };
+    let eni = call.fake().create_labelled(call.caller(), &request, labels).await?;
     Ok(row(&call, &eni))
 }
 
@@ -61,8 +57,12 @@ fn check_tags(tags: &[(String, String)]) -> Result<(), Fault> {
         return Err(Fault::new("QuotaExceed.Tags", "At most 20 tags are allowed on a network interface."));
     }
     for (index, (key, value)) in tags.iter().enumerate() {
-        if key.is_empty() || key.chars().count() > 128 || key.starts_with("aliyun") || key.starts_with("acs:") {
-            return Err(Fault::new("InvalidTagKey.Malformed", format!("The tag key \"{key}\" is not valid.")));
+        if key.is_empty() || key.chars().count() > 128 || key.starts_with("aliyun") || key.starts_with("acs:")
+        {
+            return Err(Fault::new(
+                "InvalidTagKey.Malformed",
+                format!("The tag key \"{key}\" is not valid."),
+            ));
         }
         if value.chars().count() > 128 {
             let message = format!("The value of tag \"{key}\" has more than 128 characters.");
@@ -83,29 +83,33 @@ fn eni_and_instance(call: &mut Call<'_>) -> Result<(EniId, InstanceId), Fault> {
 
 pub(super) async fn attach(mut call: Call<'_>) -> Answer {
     let (eni, instance) = eni_and_instance(&mut call)?;
-    call.params.clone().finish()?;
+    call.params.finish()?;
     call.cloud().attach_eni(&eni, &instance).await?;
     Ok(json!({}))
 }
 
 pub(super) async fn detach(mut call: Call<'_>) -> Answer {
     let (eni, instance) = eni_and_instance(&mut call)?;
-    call.params.clone().finish()?;
+    call.params.finish()?;
     call.cloud().detach_eni(&eni, &instance).await?;
     Ok(json!({}))
 }
 
 pub(super) async fn delete(mut call: Call<'_>) -> Answer {
     let eni = call.params.required("NetworkInterfaceId")?.into();
-    call.params.clone().finish()?;
+    call.params.finish()?;
     call.cloud().delete_eni(&eni).await?;
     Ok(json!({}))
 }
 
 pub(super) async fn describe(mut call: Call<'_>) -> Answer {
-    let place = call.fake().place();
     let params = &mut call.params;
     let max_results = params.number("MaxResults", 1..=ROWS_MAX)?;
+    let next = params.text("NextToken");
+    // Pages by token when that is asked for, by number otherwise: only these count the rows.
+    let by_token = max_results.is_some() || next.is_some();
+    let page = if by_token { None } else { Some(call.page(ROWS_MAX)?) };
+    let params = &mut call.params;
     let query = EniQuery {
         ids: params.list("NetworkInterfaceId").into_iter().map(Into::into).collect(),
         instance: params.text("InstanceId").map(Into::into),
@@ -115,26 +119,22 @@ pub(super) async fn describe(mut call: Call<'_>) -> Answer {
         vswitch: params.text("VSwitchId").map(Into::into),
         group: params.text("SecurityGroupId").map(Into::into),
         addresses: params.read_list("PrivateIpAddress", "an IPv4 address")?,
-        rows: max_results.unwrap_or(10),
+        rows: max_results.or(page.map(|page| page.size)).unwrap_or(10),
+        number: page.map(|page| page.number),
     };
-    let next = params.text("NextToken");
-    let elsewhere = params.text("VpcId").is_some_and(|vpc| place.vpc.as_str() != vpc);
-    call.params.clone().finish()?;
-    let caller = match call.caller {
-        Caller::Operator => None,
-        Caller::Instance(id) => Some(id),
-    };
-    let mut page = call.fake().describe_where(caller, query, next).await?;
+    let elsewhere = params.text("VpcId").is_some_and(|vpc| call.place.vpc.as_str() != vpc);
+    call.params.finish()?;
+    let (number, size) = (query.number.unwrap_or(1), query.rows);
+    let mut found = call.fake().enis_where(call.caller(), query, next).await?;
     if elsewhere {
-        page.rows.clear();
-        page.next = None;
+        found = Found { rows: Vec::new(), next: None, total: Some(0) };
     }
-    let rows: Vec<Value> = page.rows.iter().map(|eni| row(&call, eni)).collect();
+    let rows: Vec<Value> = found.rows.iter().map(|eni| row(&call, eni)).collect();
     Ok(json!({
-        "NextToken": page.next.unwrap_or_default(),
-        "PageNumber": 1,
-        "PageSize": max_results.unwrap_or(10),
-        "TotalCount": rows.len(),
+        "NextToken": found.next.unwrap_or_default(),
+        "PageNumber": number,
+        "PageSize": size,
+        "TotalCount": found.total.unwrap_or(rows.len()),
         "NetworkInterfaceSets": { "NetworkInterfaceSet": rows },
     }))
 }
@@ -163,15 +163,11 @@ fn primary(text: &str) -> Result<bool, Fault> {
 
 /// An ENI as the API tells it.
 fn row(call: &Call<'_>, eni: &Eni) -> Value {
-    let place = call.fake().place();
     let details = call.fake().eni_details(&eni.id);
     let instance = eni.instance.as_ref().map_or("", InstanceId::as_str);
     let set = &eni.addresses;
-    let v4: Vec<Value> = set
-        .v4
-        .iter()
-        .map(|ip| json!({ "PrivateIpAddress": ip, "Primary": *ip == eni.primary }))
-        .collect();
+    let v4: Vec<Value> =
+        set.v4.iter().map(|ip| json!({ "PrivateIpAddress": ip, "Primary": *ip == eni.primary })).collect();
     let v6: Vec<Value> = set.v6.iter().map(|ip| json!({ "Ipv6Address": ip })).collect();
     let prefixes: Vec<Value> = set.prefixes.iter().map(|prefix| json!({ "Ipv4Prefix": prefix })).collect();
     let tags: Vec<Value> =
@@ -180,7 +176,7 @@ fn row(call: &Call<'_>, eni: &Eni) -> Value {
         "NetworkInterfaceId": eni.id,
         "Status": format!("{:?}", eni.status),
         "Type": "Secondary",
-        "VpcId": place.vpc,
+        "VpcId": call.place.vpc,
         "VSwitchId": eni.vswitch,
         "MacAddress": eni.mac,
         "PrivateIpAddress": eni.primary,
@@ -208,10 +204,4 @@ fn row(call: &Call<'_>, eni: &Eni) -> Value {
         row["CreationTime"] = json!(utc(made));
     }
     row
-}
-
-/// As the API writes times: to the second, in UTC.
-pub(crate) fn utc(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    jiff::Timestamp::from_second(seconds.cast_signed()).map(|time| time.to_string()).unwrap_or_default()
 }

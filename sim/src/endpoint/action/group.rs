@@ -1,26 +1,24 @@
 //! Security groups.
 
 use serde_json::{Value, json};
+use terway_core::cloud::SecurityGroup;
 
 use super::{Answer, Call};
+use crate::cloud::GroupQuery;
 
 pub(super) async fn describe(mut call: Call<'_>) -> Answer {
-    let place = call.fake().place();
-    let all = call.fake().state().security_groups;
+    let page = call.page(100)?;
     let params = &mut call.params;
     let mut ids = params.json_list("SecurityGroupIds")?;
     ids.extend(params.text("SecurityGroupId"));
-    let elsewhere = params.text("VpcId").is_some_and(|vpc| place.vpc.as_str() != vpc);
-    let number: usize = params.number("PageNumber", 1..=10_000)?.unwrap_or(1);
-    let size: usize = params.number("PageSize", 1..=100)?.unwrap_or(10);
-    call.params.clone().finish()?;
-    let ids: Vec<_> = if ids.is_empty() {
-        all.into_iter().map(|group| group.id).skip((number - 1) * size).take(size).collect()
-    } else {
-        ids.into_iter().map(Into::into).collect()
+    let query = GroupQuery {
+        ids: ids.into_iter().map(Into::into).collect(),
+        vpc: params.text("VpcId").map(Into::into),
+        page,
     };
-    let groups = call.cloud().describe_security_groups(&ids).await?;
-    let row = |group: &terway_core::cloud::SecurityGroup| {
+    call.params.finish()?;
+    let found = call.fake().security_groups_where(call.caller(), query).await?;
+    let row = |group: &SecurityGroup| {
         json!({
             "SecurityGroupId": group.id,
             "SecurityGroupName": group.name,
@@ -29,12 +27,12 @@ pub(super) async fn describe(mut call: Call<'_>) -> Answer {
             "Tags": { "Tag": [] },
         })
     };
-    let rows: Vec<Value> = if elsewhere { Vec::new() } else { groups.iter().map(row).collect() };
+    let rows: Vec<Value> = found.rows.iter().map(row).collect();
     Ok(json!({
-        "PageNumber": number,
-        "PageSize": size,
-        "TotalCount": rows.len(),
-        "RegionId": place.region,
+        "PageNumber": page.number,
+        "PageSize": page.size,
+        "TotalCount": found.total,
+        "RegionId": call.place.region,
         "SecurityGroups": { "SecurityGroup": rows },
     }))
 }

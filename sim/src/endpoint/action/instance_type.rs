@@ -1,43 +1,47 @@
 //! Quotas of instance types.
 
-use serde_json::json;
-use terway_core::id::InstanceType;
+use serde_json::{Value, json};
+use terway_core::{id::InstanceType, limits::InstanceLimits};
 
 use super::{Answer, Call};
-use crate::{cloud::instance_types, endpoint::fault::Fault};
+use crate::{
+    cloud::{TypeQuery, instance_types},
+    endpoint::fault::Fault,
+};
+
+/// Most types that one request may name (documented).
+const NAMES_MAX: usize = 10;
 
 pub(super) async fn describe(mut call: Call<'_>) -> Answer {
-    let mut names = call.params.list("InstanceTypes");
-    let rows: usize = call.params.number("MaxResults", 1..=100)?.unwrap_or(100);
-    let next = call.params.text("NextToken");
-    call.params.clone().finish()?;
-    if names.len() > 10 {
+    let params = &mut call.params;
+    let names = params.list("InstanceTypes");
+    if names.len() > NAMES_MAX {
         return Err(Fault::invalid("InstanceTypes.N", &names.len().to_string(), "at most ten types").into());
     }
-    let mut next_token = String::new();
-    if names.is_empty() {
-        let from: usize = match &next {
-            None => 0,
-            Some(text) => text.parse().map_err(|_| Fault::invalid("NextToken", text, "a token of this list"))?,
-        };
-        let table = &instance_types::TABLE;
-        names = table.iter().skip(from).take(rows).map(|row| row.name.to_owned()).collect();
-        if from + names.len() < table.len() {
-            next_token = (from + names.len()).to_string();
-        }
-    }
-    let mut types = Vec::new();
-    for name in names {
-        let limits = call.cloud().describe_instance_type(&InstanceType::from(name.as_str())).await?;
-        types.push(json!({
-            "InstanceTypeId": name,
-            "InstanceTypeFamily": name.rsplit_once('.').map_or(name.as_str(), |(family, _)| family),
-            "EniQuantity": limits.eni_quantity,
-            "EniTotalQuantity": limits.eni_total_quantity,
-            "EniPrivateIpAddressQuantity": limits.eni_private_ip_address_quantity,
-            "EniIpv6AddressQuantity": limits.eni_ipv6_address_quantity,
-            "EniTrunkSupported": false,
-        }));
-    }
-    Ok(json!({ "NextToken": next_token, "InstanceTypes": { "InstanceType": types } }))
+    let query = TypeQuery {
+        names: names.into_iter().map(Into::into).collect(),
+        family: params.text("InstanceTypeFamily"),
+        rows: params.number("MaxResults", 1..=100)?.unwrap_or(100),
+    };
+    let next = params.text("NextToken");
+    call.params.finish()?;
+    let page = call.fake().instance_types_where(call.caller(), query, next).await?;
+    let types: Vec<Value> = page.rows.iter().map(|(name, limits)| row(name, limits)).collect();
+    Ok(json!({
+        "NextToken": page.next.unwrap_or_default(),
+        "InstanceTypes": { "InstanceType": types },
+    }))
+}
+
+fn row(name: &InstanceType, limits: &InstanceLimits) -> Value {
+    json!({
+        "InstanceTypeId": name,
+        "InstanceTypeFamily": instance_types::family(name.as_str()),
+        "EniQuantity": limits.eni_quantity,
+        // It counts members of trunks as well, of which this cloud has none.
+        "EniTotalQuantity": limits.eni_quantity,
+        "EniPrivateIpAddressQuantity": limits.eni_private_ip_address_quantity,
+        "EniIpv6AddressQuantity": limits.eni_ipv6_address_quantity,
+        "EniTrunkSupported": false,
+    })
 }

@@ -1,25 +1,32 @@
 //! Route tables and their entries.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use terway_core::{
-    cloud::{CreateRoute, NextHop, RouteEntry, RouteTable},
-    id::{RouteEntryId, RouteTableId},
-};
+use terway_core::cloud::{CreateRoute, NextHop, RouteEntry, RouteTable};
 
 use super::{Answer, Call};
-use crate::endpoint::fault::Fault;
+use crate::{
+    cloud::{EntryQuery, RouteSelector, TableQuery},
+    endpoint::fault::Fault,
+};
+
+/// Most rows of a page of tables (documented).
+const TABLES_MAX: usize = 50;
+/// Most rows of a page of entries (documented).
+const ENTRIES_MAX: usize = 100;
 
 pub(super) async fn tables(mut call: Call<'_>) -> Answer {
-    let place = call.fake().place();
+    let page = call.page(TABLES_MAX)?;
     let params = &mut call.params;
-    let vpc = params.text("VpcId").map_or(place.vpc, Into::into);
-    let one = params.text("RouteTableId");
-    let number: usize = params.number("PageNumber", 1..=10_000)?.unwrap_or(1);
-    let size: usize = params.number("PageSize", 1..=50)?.unwrap_or(10);
-    call.params.clone().finish()?;
-    let mut rows = call.cloud().describe_route_tables(&vpc, None).await?.rows;
-    rows.retain(|table| one.as_ref().is_none_or(|one| table.id.as_str() == one));
+    let query = TableQuery {
+        id: params.text("RouteTableId").map(Into::into),
+        vpc: params.text("VpcId").map(Into::into),
+        page,
+    };
+    call.params.finish()?;
+    let found = call.fake().route_tables_where(call.caller(), query).await?;
     let row = |table: &RouteTable| {
         json!({
             "RouteTableId": table.id,
@@ -32,53 +39,43 @@ pub(super) async fn tables(mut call: Call<'_>) -> Answer {
             "VSwitchIds": { "VSwitchId": table.vswitches },
         })
     };
-    let here: Vec<Value> = rows.iter().skip((number - 1) * size).take(size).map(row).collect();
+    let rows: Vec<Value> = found.rows.iter().map(row).collect();
     Ok(json!({
         "Code": "200",
         "Message": "successful",
         "Success": true,
-        "PageNumber": number,
-        "PageSize": size,
-        "TotalCount": rows.len(),
-        "RouterTableList": { "RouterTableListType": here },
+        "PageNumber": page.number,
+        "PageSize": page.size,
+        "TotalCount": found.total,
+        "RouterTableList": { "RouterTableListType": rows },
     }))
 }
 
 pub(super) async fn entries(mut call: Call<'_>) -> Answer {
     let params = &mut call.params;
-    let table: RouteTableId = params.required("RouteTableId")?.into();
-    let one = params.text("RouteEntryId");
-    let kind = params.text("RouteEntryType");
-    let destination: Option<IpNet> = params.read("DestinationCidrBlock", "a CIDR block")?;
-    let size: usize = params.number("MaxResult", 1..=100)?.unwrap_or(10);
-    let after = params.text("NextToken");
-    call.params.clone().finish()?;
-    let custom = match kind.as_deref() {
+    let custom = match params.text("RouteEntryType").as_deref() {
         None => None,
         Some("Custom") => Some(true),
         Some("System") => Some(false),
         Some(other) => return Err(Fault::invalid("RouteEntryType", other, "Custom or System").into()),
     };
-    let passes = |entry: &RouteEntry| {
-        one.as_ref().is_none_or(|one| entry.id.as_str() == one)
-            && custom.is_none_or(|custom| entry.custom == custom)
-            && destination.is_none_or(|destination| entry.destination == destination)
+    let query = EntryQuery {
+        table: params.required("RouteTableId")?.into(),
+        id: params.text("RouteEntryId").map(Into::into),
+        custom,
+        destination: params.text("DestinationCidrBlock").map(|text| block(&text)).transpose()?,
+        hop_kind: params.text("NextHopType"),
+        hop: params.text("NextHopId"),
+        rows: params.number("MaxResult", 1..=ENTRIES_MAX)?.unwrap_or(10),
     };
-    // One row more than asked for tells whether there is a next page.
-    let (mut rows, mut next) = (Vec::new(), after);
-    loop {
-        let page = call.cloud().describe_route_entries(&table, next).await?;
-        rows.extend(page.rows.into_iter().filter(passes));
-        next = page.next;
-        if next.is_none() || rows.len() > size {
-            break;
-        }
-    }
-    let more = rows.len() > size;
-    rows.truncate(size);
-    let next = rows.last().filter(|_| more).map(|last| last.id.to_string()).unwrap_or_default();
-    let rows: Vec<Value> = rows.iter().map(|entry| tell(&call, entry)).collect();
-    Ok(json!({ "NextToken": next, "RouteEntrys": { "RouteEntry": rows } }))
+    let next = params.text("NextToken");
+    call.params.finish()?;
+    let page = call.fake().route_entries_where(call.caller(), query, next).await?;
+    let rows: Vec<Value> = page.rows.iter().map(|entry| tell(&call, entry)).collect();
+    Ok(json!({
+        "NextToken": page.next.unwrap_or_default(),
+        "RouteEntrys": { "RouteEntry": rows },
+    }))
 }
 
 fn tell(call: &Call<'_>, entry: &RouteEntry) -> Value {
@@ -86,13 +83,14 @@ fn tell(call: &Call<'_>, entry: &RouteEntry) -> Value {
         json!({
             "NextHopType": hop.kind(),
             "NextHopId": hop.id(),
-            "NextHopRegionId": call.endpoint.region(),
+            "NextHopRegionId": call.place.region,
             "Weight": 0,
             "Enabled": 1,
         })
     };
     // Routes within the VPC need no hop: the documentation's samples tell them as `local`.
-    let hops = entry.next_hop.as_ref().map_or_else(|| json!({ "NextHopType": "local", "NextHopId": "" }), hop);
+    let hops =
+        entry.next_hop.as_ref().map_or_else(|| json!({ "NextHopType": "local", "NextHopId": "" }), hop);
     json!({
         "RouteEntryId": entry.id,
         "RouteEntryName": "",
@@ -112,7 +110,7 @@ pub(super) async fn create(mut call: Call<'_>) -> Answer {
     let text = params.required("DestinationCidrBlock")?;
     let kind = params.text("NextHopType").unwrap_or_else(|| "Instance".to_owned());
     let hop = params.required("NextHopId")?;
-    call.params.clone().finish()?;
+    call.params.finish()?;
     let request =
         CreateRoute { token, table, destination: block(&text)?, next_hop: NextHop::new(&kind, &hop) };
     let id = call.cloud().create_route_entry(&request).await?;
@@ -121,7 +119,7 @@ pub(super) async fn create(mut call: Call<'_>) -> Answer {
 
 /// A block; an address without a length stands for itself (documented).
 fn block(text: &str) -> Result<IpNet, Fault> {
-    let alone = || text.parse().ok().map(IpNet::from);
+    let alone = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse().ok().or_else(alone).filter(|net: &IpNet| net.trunc() == *net).ok_or_else(|| {
         let message = format!("The specified DestinationCidrBlock \"{text}\" is not a CIDR block.");
         Fault::new("InvalidCidrBlock.Malformed", message)
@@ -129,34 +127,20 @@ fn block(text: &str) -> Result<IpNet, Fault> {
 }
 
 pub(super) async fn delete(mut call: Call<'_>) -> Answer {
-    let state = call.fake().state();
     let params = &mut call.params;
     let by_id = params.text("RouteEntryId");
     let table = params.text("RouteTableId");
     let destination = params.text("DestinationCidrBlock");
     let hop = params.text("NextHopId");
-    call.params.clone().finish()?;
-    let entry = match (by_id, table, destination) {
-        (Some(id), ..) => entry_of(&state.route_entries, &id.into()),
+    call.params.finish()?;
+    let which = match (by_id, table, destination) {
+        (Some(id), ..) => RouteSelector::Id(id.into()),
         (None, Some(table), Some(text)) => {
-            let destination = block(&text)?;
-            let is = |entry: &&RouteEntry| {
-                entry.table.as_str() == table
-                    && entry.destination == destination
-                    && hop.as_ref().is_none_or(|id| entry.next_hop.as_ref().is_some_and(|hop| hop.id() == id))
-            };
-            state.route_entries.iter().find(is).cloned()
+            RouteSelector::Of { table: table.into(), destination: block(&text)?, hop }
         }
         (None, None, _) => return Err(Fault::missing("RouteEntryId").into()),
         (None, Some(_), None) => return Err(Fault::missing("DestinationCidrBlock").into()),
     };
-    let Some(entry) = entry else {
-        return Err(Fault::new("InvalidRouteEntry.NotFound", "The specified route entry does not exist.").into());
-    };
-    call.cloud().delete_route_entry(&entry).await?;
+    call.fake().delete_route_where(call.caller(), which).await?;
     Ok(json!({}))
-}
-
-fn entry_of(entries: &[RouteEntry], id: &RouteEntryId) -> Option<RouteEntry> {
-    entries.iter().find(|entry| entry.id == *id).cloned()
 }

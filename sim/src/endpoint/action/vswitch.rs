@@ -1,54 +1,44 @@
 //! vSwitches.
 
 use serde_json::{Value, json};
-use terway_core::cloud::{VSwitch, VSwitchFilter};
+use terway_core::cloud::VSwitch;
 
 use super::{Answer, Call};
+use crate::cloud::VSwitchQuery;
 
-/// Rows of the fake cloud's pages, the most that the action gives.
+/// Most rows of a page (documented).
 const ROWS_MAX: usize = 50;
 
 pub(super) async fn describe(mut call: Call<'_>) -> Answer {
-    let place = call.fake().place();
+    let page = call.page(ROWS_MAX)?;
     let params = &mut call.params;
-    let filter = match (params.text("VSwitchId"), params.text("VpcId")) {
-        (Some(id), _) => VSwitchFilter::Id(id.into()),
-        (None, vpc) => VSwitchFilter::OfVpc(vpc.map_or(place.vpc, Into::into)),
+    let query = VSwitchQuery {
+        id: params.text("VSwitchId").map(Into::into),
+        vpc: params.text("VpcId").map(Into::into),
+        zone: params.text("ZoneId").map(Into::into),
+        page,
     };
-    let zone = params.text("ZoneId");
-    let number: usize = params.number("PageNumber", 1..=10_000)?.unwrap_or(1);
-    let size: usize = params.number("PageSize", 1..=ROWS_MAX)?.unwrap_or(10);
-    call.params.clone().finish()?;
-    // Pages of other sizes than the cloud's own are cut from its pages.
-    let (mut rows, mut next) = (Vec::new(), None);
-    loop {
-        let page = call.cloud().describe_vswitches(&filter, next).await?;
-        rows.extend(page.rows.into_iter().filter(|row| zone.as_ref().is_none_or(|zone| row.zone.as_str() == zone)));
-        next = page.next;
-        if next.is_none() {
-            break;
-        }
-    }
-    let total = rows.len();
-    let here: Vec<Value> = rows.iter().skip((number - 1) * size).take(size).map(|row| tell(&call, row)).collect();
+    call.params.finish()?;
+    let found = call.fake().vswitches_where(call.caller(), query).await?;
+    let rows: Vec<Value> = found.rows.iter().map(|vswitch| row(&call, vswitch)).collect();
     Ok(json!({
-        "PageNumber": number,
-        "PageSize": size,
-        "TotalCount": total,
-        "VSwitches": { "VSwitch": here },
+        "PageNumber": page.number,
+        "PageSize": page.size,
+        "TotalCount": found.total,
+        "VSwitches": { "VSwitch": rows },
     }))
 }
 
-fn tell(call: &Call<'_>, row: &VSwitch) -> Value {
-    let ipv6 = call.fake().vswitch_ipv6(&row.id).map(|block| block.to_string()).unwrap_or_default();
+fn row(call: &Call<'_>, vswitch: &VSwitch) -> Value {
+    let ipv6 = call.fake().vswitch_ipv6(&vswitch.id).map(|block| block.to_string()).unwrap_or_default();
     json!({
-        "VSwitchId": row.id,
-        "VpcId": row.vpc,
-        "ZoneId": row.zone,
-        "CidrBlock": row.cidr,
+        "VSwitchId": vswitch.id,
+        "VpcId": vswitch.vpc,
+        "ZoneId": vswitch.zone,
+        "CidrBlock": vswitch.cidr,
         "Ipv6CidrBlock": ipv6,
         "Status": "Available",
-        "AvailableIpAddressCount": row.available,
+        "AvailableIpAddressCount": vswitch.available,
         "VSwitchName": "",
         "IsDefault": false,
     })
