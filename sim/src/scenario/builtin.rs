@@ -35,6 +35,9 @@ embedded! {
     "swarm"
     "dual-stack"
     "prefix"
+    "cloud-partition"
+    "half-open"
+    "slow-cloud"
 }
 
 /// All of them, in the order in which they are best tried.
