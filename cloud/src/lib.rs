@@ -11,6 +11,7 @@
 //!   it forgives in [`lenient`].
 //! - [`credentials`]: where access keys come from, in order; [`role`]: those of the instance's RAM role.
 //! - [`client`]: [`client::Client`], the port `Cloud`: one method, one request.
+//! - [`system`]: the machine's clocks, randomness and tasks, for who composes a program.
 //! - [`budget`]: [`budget::Budgeted`], the same port within rates that adapt to throttling.
 //! - [`metadata`]: [`metadata::MetadataClient`], the port `Metadata`.
 //!
@@ -30,3 +31,4 @@ pub mod request;
 pub mod role;
 pub mod secret;
 pub mod sign;
+pub mod system;

@@ -4,7 +4,6 @@
 //! when it starts is where it listens and the environment for clients, as lines or as one line of JSON.
 
 mod client;
-mod clock;
 mod fault;
 mod keep;
 mod show;
@@ -32,7 +31,9 @@ use terway_sim::{
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use self::{clock::SystemClock, keep::Keeper};
+use terway_cloud::system::SystemClock;
+
+use self::keep::Keeper;
 use super::{Verdict, bad::Bad, print};
 
 /// Where the control API listens when nothing else is said.

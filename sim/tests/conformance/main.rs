@@ -2,5 +2,7 @@
 //! loopback HTTP against the endpoint, and the real client across a simulated network that misbehaves.
 //! (The fourth, the vendor's SDK against the endpoint, is in `sim/tests/sdk`.)
 
+mod client;
 mod direct;
+mod loopback;
 mod rig;

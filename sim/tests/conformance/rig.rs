@@ -30,6 +30,8 @@ pub(crate) fn quick() -> CloudModel {
         nic_early_ms: 0,
         nic_late_ms: 0,
         refusal: call,
+        // Nobody waits ten seconds of real time for an answer that is lost.
+        timeout_ms: 300,
         ..unhurried()
     }
 }
