@@ -13,8 +13,8 @@
 //! runs on and not over the network. Kubelets and oracles stand outside, as in the fleet profile.
 
 mod hosts;
-mod link;
-mod net;
+pub mod link;
+pub mod net;
 
 use std::{
     cell::{Cell, RefCell},
@@ -43,17 +43,19 @@ pub fn run(spec: &RunSpec, progress: &mut dyn FnMut(Progress)) -> Result<RunOutc
     let stage = Stage::new(&zones);
     let longest = spec.scenario.duration + spec.scenario.settle;
     let mut net = net::Net::new(draw::hash(spec.seed, "network", ""), &spec.scenario.wire, longest);
-    net.host(net::CLOUD, hosts::cloud, &stage);
-    net.host(net::API_SERVER, hosts::api_server, &stage);
-    for zone in &zones {
-        let zone = zone.clone();
-        net.host(&net::host_of(&zone.clone()), move |stage| hosts::zone(stage, zone.clone()), &stage);
+    let on = Arc::clone(&stage);
+    net.host(net::CLOUD, move || hosts::cloud(Arc::clone(&on)));
+    let on = Arc::clone(&stage);
+    net.host(net::API_SERVER, move || hosts::api_server(Arc::clone(&on)));
+    for zone in zones.clone() {
+        let on = Arc::clone(&stage);
+        net.host(&net::host_of(&zone), move || hosts::zone(Arc::clone(&on), zone.clone()));
     }
     let told: Rc<Cell<Option<Progress>>> = Rc::default();
     let outcome: Rc<RefCell<Option<Result<RunOutcome, RunError>>>> = Rc::default();
     let (tell, ends) = (Rc::clone(&told), Rc::clone(&outcome));
     let (spec, on) = (spec.clone(), Arc::clone(&stage));
-    net.control_plane(async move {
+    net.ends_with(net::CONTROL_PLANE, async move {
         on.raised(zones.len()).await;
         let profile = Arc::new(Wire::new(Arc::clone(&on), &spec.scenario.wire));
         let result = simulate(&spec, profile, &mut |progress| tell.set(Some(progress)), &wall).await;

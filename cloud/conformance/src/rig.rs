@@ -1,13 +1,20 @@
 //! What a case stands on, and what it cannot bring about by calls.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use terway_core::{
     address::AddressSet,
     cloud::{
-        Action, Assign, Cloud, CloudError, CreateEni, CreateRoute, Eni, EniFilter, Page, RetryClass,
-        RouteEntry, RouteTable, SecurityGroup, VSwitch, VSwitchFilter,
+        Action, Assign, Cloud, CloudError, CreateEni, CreateRoute, Eni, EniFilter, EniStatus, Page,
+        RetryClass, RouteEntry, RouteTable, SecurityGroup, VSwitch, VSwitchFilter,
     },
     id::{EniId, InstanceId, InstanceType, RouteEntryId, RouteTableId, SecurityGroupId, VSwitchId, VpcId},
     limits::InstanceLimits,
@@ -55,14 +62,27 @@ pub trait Rig: Send + Sync {
 
 /// Repeats calls until they are answered, as every caller of the port must: with the same token, and
 /// knowing that an earlier try may have been applied.
-pub struct Persistent(pub Arc<dyn Cloud>);
+pub struct Persistent {
+    cloud: Arc<dyn Cloud>,
+    repeated: AtomicU64,
+}
 
-/// Pause between tries; a rig's network and buckets come back in seconds.
-const PAUSE: Duration = Duration::from_millis(50);
+/// First and longest pause between tries; a rig's network and its first requests come back in seconds.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 /// Most tries: two minutes of time-outs of ten seconds would be twelve.
 const MOST: u32 = 40;
 
 impl Persistent {
+    /// The port behind patience.
+    pub fn new(cloud: Arc<dyn Cloud>) -> Self {
+        Self { cloud, repeated: AtomicU64::new(0) }
+    }
+
+    /// Calls that were made again so far.
+    pub fn repeated(&self) -> u64 {
+        self.repeated.load(Relaxed)
+    }
+
     /// `done` tells codes that mean success once an earlier try may have been applied.
     async fn call<T, F>(&self, done: &[&str], mut attempt: impl FnMut() -> F) -> Result<T, CloudError>
     where
@@ -81,6 +101,7 @@ impl Persistent {
         F: Future<Output = Result<T, CloudError>>,
     {
         let mut unsure = false;
+        let mut pause = PAUSE.0;
         for _ in 0..MOST {
             let error = match attempt().await {
                 Ok(value) => return Ok(value),
@@ -94,7 +115,9 @@ impl Persistent {
                 };
             }
             unsure = true;
-            sleep(PAUSE).await;
+            self.repeated.fetch_add(1, Relaxed);
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
         }
         panic!("no answer in {MOST} tries");
     }
@@ -106,43 +129,53 @@ const NO_ENI: &str = "InvalidEniId.NotFound";
 #[async_trait]
 impl Cloud for Persistent {
     async fn create_eni(&self, request: &CreateEni) -> Result<Eni, CloudError> {
-        self.with(|_| None, &mut || self.0.create_eni(request)).await
+        self.with(|_| None, &mut || self.cloud.create_eni(request)).await
     }
 
     async fn attach_eni(&self, eni: &EniId, instance: &InstanceId) -> Result<(), CloudError> {
-        self.call(&[STATE], || self.0.attach_eni(eni, instance)).await
+        let outcome = self.call(&[], || self.cloud.attach_eni(eni, instance)).await;
+        // An earlier try may have begun what this one is refused for; one look tells.
+        match outcome {
+            Err(error) if error.code == STATE => {
+                let page = self.describe_enis(&EniFilter::Ids(vec![eni.clone()]), None).await?;
+                let begun =
+                    |row: &Eni| row.status == EniStatus::Attaching && row.instance.as_ref() == Some(instance);
+                if page.rows.iter().any(begun) { Ok(()) } else { Err(error) }
+            }
+            outcome => outcome,
+        }
     }
 
     async fn detach_eni(&self, eni: &EniId, instance: &InstanceId) -> Result<(), CloudError> {
-        self.call(&[STATE], || self.0.detach_eni(eni, instance)).await
+        self.call(&[STATE], || self.cloud.detach_eni(eni, instance)).await
     }
 
     async fn delete_eni(&self, eni: &EniId) -> Result<(), CloudError> {
-        self.call(&[STATE, NO_ENI], || self.0.delete_eni(eni)).await
+        self.call(&[NO_ENI], || self.cloud.delete_eni(eni)).await
     }
 
     async fn describe_enis(&self, filter: &EniFilter, next: Option<String>) -> Result<Page<Eni>, CloudError> {
-        self.with(|_| None, &mut || self.0.describe_enis(filter, next.clone())).await
+        self.with(|_| None, &mut || self.cloud.describe_enis(filter, next.clone())).await
     }
 
     async fn assign_ipv4(&self, request: &Assign) -> Result<AddressSet, CloudError> {
-        self.with(|_| None, &mut || self.0.assign_ipv4(request)).await
+        self.with(|_| None, &mut || self.cloud.assign_ipv4(request)).await
     }
 
     async fn assign_ipv6(&self, request: &Assign) -> Result<AddressSet, CloudError> {
-        self.with(|_| None, &mut || self.0.assign_ipv6(request)).await
+        self.with(|_| None, &mut || self.cloud.assign_ipv6(request)).await
     }
 
     async fn unassign_ipv4(&self, eni: &EniId, set: &AddressSet) -> Result<(), CloudError> {
-        self.call(&["InvalidIp.IpUnassigned"], || self.0.unassign_ipv4(eni, set)).await
+        self.call(&["InvalidIp.IpUnassigned"], || self.cloud.unassign_ipv4(eni, set)).await
     }
 
     async fn unassign_ipv6(&self, eni: &EniId, set: &AddressSet) -> Result<(), CloudError> {
-        self.call(&["InvalidIp.IpUnassigned"], || self.0.unassign_ipv6(eni, set)).await
+        self.call(&["InvalidIp.IpUnassigned"], || self.cloud.unassign_ipv6(eni, set)).await
     }
 
     async fn describe_instance_type(&self, kind: &InstanceType) -> Result<InstanceLimits, CloudError> {
-        self.with(|_| None, &mut || self.0.describe_instance_type(kind)).await
+        self.with(|_| None, &mut || self.cloud.describe_instance_type(kind)).await
     }
 
     async fn describe_vswitches(
@@ -150,14 +183,14 @@ impl Cloud for Persistent {
         filter: &VSwitchFilter,
         next: Option<String>,
     ) -> Result<Page<VSwitch>, CloudError> {
-        self.with(|_| None, &mut || self.0.describe_vswitches(filter, next.clone())).await
+        self.with(|_| None, &mut || self.cloud.describe_vswitches(filter, next.clone())).await
     }
 
     async fn describe_security_groups(
         &self,
         ids: &[SecurityGroupId],
     ) -> Result<Vec<SecurityGroup>, CloudError> {
-        self.with(|_| None, &mut || self.0.describe_security_groups(ids)).await
+        self.with(|_| None, &mut || self.cloud.describe_security_groups(ids)).await
     }
 
     async fn describe_route_tables(
@@ -165,7 +198,7 @@ impl Cloud for Persistent {
         vpc: &VpcId,
         next: Option<String>,
     ) -> Result<Page<RouteTable>, CloudError> {
-        self.with(|_| None, &mut || self.0.describe_route_tables(vpc, next.clone())).await
+        self.with(|_| None, &mut || self.cloud.describe_route_tables(vpc, next.clone())).await
     }
 
     async fn describe_route_entries(
@@ -173,11 +206,11 @@ impl Cloud for Persistent {
         table: &RouteTableId,
         next: Option<String>,
     ) -> Result<Page<RouteEntry>, CloudError> {
-        self.with(|_| None, &mut || self.0.describe_route_entries(table, next.clone())).await
+        self.with(|_| None, &mut || self.cloud.describe_route_entries(table, next.clone())).await
     }
 
     async fn create_route_entry(&self, request: &CreateRoute) -> Result<RouteEntryId, CloudError> {
-        self.with(|_| None, &mut || self.0.create_route_entry(request)).await
+        self.with(|_| None, &mut || self.cloud.create_route_entry(request)).await
     }
 
     async fn delete_route_entry(&self, entry: &RouteEntry) -> Result<(), CloudError> {
@@ -185,6 +218,6 @@ impl Cloud for Persistent {
             let gone = error.class == RetryClass::AlreadyDone || error.code == "IncorrectRouteEntryStatus";
             gone.then_some(())
         };
-        self.with(done, &mut || self.0.delete_route_entry(entry)).await
+        self.with(done, &mut || self.cloud.delete_route_entry(entry)).await
     }
 }

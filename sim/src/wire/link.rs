@@ -6,7 +6,7 @@ use terway_chaos::FaultKind;
 
 /// The faults that hold on the link of one zone. Several may; the worst shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Link {
+pub struct Link {
     cut: u32,
     half_open: u32,
     lags: Vec<Duration>,
@@ -14,7 +14,7 @@ pub(super) struct Link {
 
 /// What gets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passage {
+pub enum Passage {
     /// Both ways.
     Open,
     /// To the cloud, not from it.
@@ -25,7 +25,7 @@ pub(super) enum Passage {
 
 impl Link {
     /// A fault begins, or is over. False for a fault of another thing.
-    pub(super) fn change(&mut self, kind: &FaultKind, on: bool) -> bool {
+    pub fn change(&mut self, kind: &FaultKind, on: bool) -> bool {
         let count = |held: &mut u32| *held = if on { *held + 1 } else { held.saturating_sub(1) };
         match kind {
             FaultKind::CutOff => count(&mut self.cut),
@@ -42,7 +42,7 @@ impl Link {
     }
 
     /// What gets through.
-    pub(super) fn passage(&self) -> Passage {
+    pub fn passage(&self) -> Passage {
         match self {
             Self { cut: 1.., .. } => Passage::Closed,
             Self { half_open: 1.., .. } => Passage::Half,
@@ -51,7 +51,7 @@ impl Link {
     }
 
     /// What a packet takes more than usual, one way.
-    pub(super) fn lag(&self) -> Duration {
+    pub fn lag(&self) -> Duration {
         self.lags.iter().sum()
     }
 }

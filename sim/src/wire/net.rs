@@ -23,18 +23,15 @@ use hyper_util::{
 use terway_core::spawn::{Spawner, Task};
 use turmoil::net::{TcpListener, TcpStream};
 
-use super::{
-    hosts::Stage,
-    link::{Link, Passage},
-};
+use super::link::{Link, Passage};
 use crate::{endpoint::serve::Accept, ports::EPOCH, root, scenario::WireModel};
 
 /// Host of the cloud's endpoint.
-pub(super) const CLOUD: &str = "cloud";
+pub const CLOUD: &str = "cloud";
 /// Host of the API server.
-pub(super) const API_SERVER: &str = "apiserver";
+pub const API_SERVER: &str = "apiserver";
 /// Host of the control plane.
-const CONTROL_PLANE: &str = "controlplane";
+pub const CONTROL_PLANE: &str = "controlplane";
 /// Segments that may be on their way on one connection. What waits is memory, not time: a window that
 /// fills would be another model.
 const WINDOW: usize = 4_096;
@@ -44,19 +41,19 @@ const WINDOW: usize = 4_096;
 const PORTS: std::ops::RangeInclusive<u16> = 1_024..=65_535;
 
 /// The host of a zone.
-pub(super) fn host_of(zone: &str) -> String {
+pub fn host_of(zone: &str) -> String {
     format!("zone-host-{zone}")
 }
 
 /// The network with its hosts.
-pub(super) struct Net {
+pub struct Net {
     sim: turmoil::Sim<'static>,
     usual: (Duration, Duration),
 }
 
 impl Net {
     /// A network without hosts. No run on it takes longer than `longest`, and an hour.
-    pub(super) fn new(seed: u64, model: &WireModel, longest: Duration) -> Self {
+    pub fn new(seed: u64, model: &WireModel, longest: Duration) -> Self {
         let sim = turmoil::Builder::new()
             .epoch(SystemTime::UNIX_EPOCH + EPOCH)
             .rng_seed(seed)
@@ -71,36 +68,36 @@ impl Net {
     }
 
     /// Adds a host that does this until the run ends.
-    pub(super) fn host<F>(
-        &mut self,
-        name: &str,
-        software: impl Fn(Arc<Stage>) -> F + 'static,
-        stage: &Arc<Stage>,
-    ) where
+    pub fn host<F>(&mut self, name: &str, software: impl Fn() -> F + 'static)
+    where
         F: Future<Output = io::Result<()>> + 'static,
     {
-        let stage = Arc::clone(stage);
         self.sim.host(name, move || {
-            let software = software(Arc::clone(&stage));
+            let software = software();
             async move { software.await.map_err(Into::into) }
         });
     }
 
     /// Adds the host whose end is the end of the run.
-    pub(super) fn control_plane(&mut self, software: impl Future<Output = ()> + 'static) {
-        self.sim.client(CONTROL_PLANE, async move {
+    pub fn ends_with(&mut self, name: &str, software: impl Future<Output = ()> + 'static) {
+        self.sim.client(name, async move {
             software.await;
             Ok(())
         });
     }
 
-    /// Lets one tick pass. True when the control plane is done.
-    pub(super) fn step(&mut self) -> Result<bool, Box<dyn std::error::Error>> {
+    /// Time that has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.sim.elapsed()
+    }
+
+    /// Lets one tick pass. True when the host is done that the run ends with.
+    pub fn step(&mut self) -> Result<bool, Box<dyn std::error::Error>> {
         self.sim.step()
     }
 
     /// Puts the links of zones to the cloud into these states.
-    pub(super) fn apply(&self, changes: &[(String, Link)]) {
+    pub fn apply(&self, changes: &[(String, Link)]) {
         for (zone, link) in changes {
             let zone = host_of(zone);
             let zone = zone.as_str();
@@ -117,7 +114,7 @@ impl Net {
 }
 
 /// Takes connections on a port of this host.
-pub(super) async fn listen(port: u16) -> io::Result<TcpListener> {
+pub async fn listen(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)).await
 }
 
@@ -131,7 +128,7 @@ impl Accept for TcpListener {
 
 /// Opens connections to hosts by name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Connector;
+pub struct Connector;
 
 impl tower::Service<Uri> for Connector {
     type Response = Stream;
@@ -153,7 +150,7 @@ impl tower::Service<Uri> for Connector {
 
 /// A connection, as the client's pool wants it.
 #[derive(Debug)]
-pub(super) struct Stream(TokioIo<TcpStream>);
+pub struct Stream(TokioIo<TcpStream>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
@@ -187,7 +184,7 @@ impl Write for Stream {
 
 /// Tasks of a client's connections, as part of whoever has the client.
 #[derive(Clone)]
-pub(super) struct Tasks(pub(super) Arc<dyn Spawner>);
+pub struct Tasks(pub Arc<dyn Spawner>);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
@@ -196,7 +193,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
 }
 
 /// Tasks of the world on this host.
-pub(super) struct OfTheWorld;
+pub struct OfTheWorld;
 
 impl Spawner for OfTheWorld {
     fn spawn(&self, _name: &'static str, task: Task) {

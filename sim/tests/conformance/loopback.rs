@@ -25,7 +25,7 @@ struct Loopback {
 #[async_trait]
 impl Rig for Loopback {
     fn cloud(&self) -> Arc<dyn Cloud> {
-        Arc::new(Persistent(self.bare()))
+        Arc::new(Persistent::new(self.bare()))
     }
 
     fn bare(&self) -> Arc<dyn Cloud> {

@@ -6,3 +6,4 @@ mod client;
 mod direct;
 mod loopback;
 mod rig;
+mod wire;

@@ -46,7 +46,7 @@ fn refused_gone(outcome: Result<(), terway_core::cloud::CloudError>) {
 
 pub(super) async fn a_vpc_takes_one_change_at_a_time(on: Ground) {
     on.cloud.create_route_entry(&route("a", "172.16.1.0/24", site::NODE)).await.expect("room");
-    let second = on.bare().create_route_entry(&route("b", "172.16.2.0/24", site::NODE)).await;
+    let second = on.cloud.create_route_entry(&route("b", "172.16.2.0/24", site::NODE)).await;
     // A cloud that settles at once is at rest again already.
     if let Err(error) = second {
         assert_eq!((error.code.as_str(), error.class), ("TaskConflict", Transient), "{error}");

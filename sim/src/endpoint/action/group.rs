@@ -7,8 +7,12 @@ use super::{Answer, Call};
 use crate::cloud::GroupQuery;
 
 pub(super) async fn describe(mut call: Call<'_>) -> Answer {
-    let page = call.page(100)?;
+    let mut page = call.page(50)?;
     let params = &mut call.params;
+    // The newer way to ask for a page. Of those that follow the first, only the older way tells here.
+    if let Some(rows) = params.number("MaxResults", 1..=100)? {
+        page.size = rows;
+    }
     let mut ids = params.json_list("SecurityGroupIds")?;
     ids.extend(params.text("SecurityGroupId"));
     let query = GroupQuery {
