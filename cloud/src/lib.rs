@@ -30,3 +30,6 @@ pub mod request;
 pub mod role;
 pub mod secret;
 pub mod sign;
+
+#[cfg(test)]
+mod testing;
