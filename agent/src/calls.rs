@@ -5,7 +5,6 @@
 //! same token; errors that waiting cannot mend go back to the caller at once.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::{Mutex, PoisonError},
@@ -53,7 +52,6 @@ pub(crate) type Attempt<'a, T> = Pin<Box<dyn Future<Output = Result<T, CloudErro
 
 /// Client-side rates of one node, shared by all of its calls.
 pub(crate) struct Pacing {
-    per_minute: BTreeMap<String, u32>,
     inner: Mutex<Inner>,
     /// The probe has its answer.
     answered: Notify,
@@ -61,7 +59,6 @@ pub(crate) struct Pacing {
 
 #[derive(Default)]
 struct Inner {
-    buckets: BTreeMap<Action, (f64, Instant)>,
     pause_until: Option<Instant>,
     /// Refusals in a row, each after a pause of its own.
     strikes: u32,
@@ -80,15 +77,15 @@ enum Turn {
 }
 
 impl Pacing {
-    pub(crate) fn new(per_minute: &BTreeMap<String, u32>) -> Self {
-        Self { per_minute: per_minute.clone(), inner: Mutex::default(), answered: Notify::new() }
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::default(), answered: Notify::new() }
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn turn(&self, action: Action) -> Turn {
+    fn turn(&self) -> Turn {
         let now = Instant::now();
         let mut inner = self.inner();
         if let Some(until) = inner.pause_until.filter(|until| *until > now) {
@@ -97,15 +94,6 @@ impl Pacing {
         if inner.probing {
             return Turn::AfterProbe;
         }
-        let limit = self.per_minute.get(action.name()).copied().unwrap_or(action.per_minute()).max(1);
-        let rate = f64::from(limit) / 60.0;
-        let (tokens, at) = inner.buckets.entry(action).or_insert((f64::from(limit), now));
-        *tokens = (*tokens + rate * now.duration_since(*at).as_secs_f64()).min(f64::from(limit));
-        *at = now;
-        if *tokens < 1.0 {
-            return Turn::Later(now + Duration::from_secs_f64((1.0 - *tokens) / rate));
-        }
-        *tokens -= 1.0;
         inner.probing = inner.strikes > 0;
         Turn::Now(inner.probing)
     }
@@ -143,10 +131,10 @@ impl Pacing {
 
 impl Shared {
     /// Waits until a call may be made; `true` if it is the probe of a throttled node.
-    async fn my_turn(&self, action: Action) -> bool {
+    async fn my_turn(&self) -> bool {
         loop {
             let answered = self.pacing.answered.notified();
-            match self.pacing.turn(action) {
+            match self.pacing.turn() {
                 Turn::Now(probe) => return probe,
                 Turn::AfterProbe => answered.await,
                 Turn::Later(at) => {
@@ -172,7 +160,7 @@ impl Shared {
         let mut failures = 0u32;
         let mut unsure = false;
         loop {
-            let probe = self.my_turn(action).await;
+            let probe = self.my_turn().await;
             pass(&*self.ports.probe, before(action)).await;
             let result = attempt().await;
             pass(&*self.ports.probe, after(action)).await;

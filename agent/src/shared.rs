@@ -86,7 +86,7 @@ impl Shared {
         started: Instant,
     ) -> Self {
         let boot = ports.clock.boot();
-        let pacing = Pacing::new(&settings.config.rate_limit);
+        let pacing = Pacing::new();
         Self {
             booted: boot.elapsed.saturating_sub(started.elapsed()),
             boot_id: boot.boot_id,

@@ -4,7 +4,14 @@
 //! connection turned out closed before the first byte was sent, it goes out over a new one. What was sent
 //! and not answered may have been applied, and that is for the caller to find out.
 
-use std::{error::Error, fmt::Write as _, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    fmt::Write as _,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -143,14 +150,7 @@ pub fn hyper_over<C>(connector: C, spawner: Arc<dyn Spawner>) -> Arc<dyn Http>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let client = Client::builder(Tasks(spawner))
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(IDLE_MAX)
-        // Both tell time, and the timer of the runtime is virtual where the runtime's time is.
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .build(connector);
-    Arc::new(Hyper(client))
+    Arc::new(Hyper { connector, spawner, clients: Mutex::default() })
 }
 
 /// The port `Spawner` as hyper wants it.
@@ -166,7 +166,34 @@ where
     }
 }
 
-struct Hyper<C>(Client<C, Full<Bytes>>);
+/// A client per host: a client of many keeps them in a hash map, whose order would show in the order in
+/// which idle connections end.
+struct Hyper<C> {
+    connector: C,
+    spawner: Arc<dyn Spawner>,
+    /// As many as there are endpoints.
+    clients: Mutex<BTreeMap<String, Client<C, Full<Bytes>>>>,
+}
+
+impl<C> Hyper<C>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    fn client(&self, scheme: Option<&str>, authority: &str) -> Client<C, Full<Bytes>> {
+        let key = format!("{}://{authority}", scheme.unwrap_or_default());
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            Client::builder(Tasks(self.spawner.clone()))
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(IDLE_MAX)
+                // Both tell time, and the timer of the runtime is virtual where the runtime's time is.
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .build(self.connector.clone())
+        };
+        clients.entry(key).or_insert_with(make).clone()
+    }
+}
 
 #[async_trait]
 impl<C> Http for Hyper<C>
@@ -175,7 +202,8 @@ where
 {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let authority = request.uri().authority().map_or_else(String::new, Authority::to_string);
-        let response = match self.0.request(request.map(Full::new)).await {
+        let client = self.client(request.uri().scheme_str(), &authority);
+        let response = match client.request(request.map(Full::new)).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => {
                 return Err(HttpError::Connect { authority, source: error.into() });

@@ -32,3 +32,6 @@ pub mod role;
 pub mod secret;
 pub mod sign;
 pub mod system;
+
+#[cfg(test)]
+mod testing;

@@ -160,4 +160,6 @@ fn invalid(field: &'static str, value: impl Display, allowed: &'static str) -> D
 }
 
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;

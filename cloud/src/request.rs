@@ -285,3 +285,6 @@ pub fn signed(
         .header(USER_AGENT, AGENT)
         .body(Bytes::new())
 }
+
+#[cfg(test)]
+mod tests;

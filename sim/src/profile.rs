@@ -8,6 +8,7 @@
 use std::{sync::Arc, time::Duration};
 
 use terway_chaos::{Fault, FaultKind};
+use terway_cloud::budget::{Budget, Budgeted};
 use terway_core::{
     cloud::{Action, Cloud},
     id::InstanceId,
@@ -60,7 +61,7 @@ impl Profile for Fleet {
 
     fn agent(&self, world: &World, node: &SimNode, _life: &Arc<Scope>, _incarnation: u64) -> Reach {
         Reach {
-            cloud: world.cloud.client(node.instance.clone()),
+            cloud: within_budget(world.cloud.client(node.instance.clone()), world),
             metadata: Some(world.cloud.metadata(node.instance.clone())),
             kube: world.api.client(node.name.as_str()),
         }
@@ -87,6 +88,12 @@ impl Profile for Fleet {
     }
 
     fn heal(&self) {}
+}
+
+/// An agent's calls, within the rates of its configuration.
+pub fn within_budget(cloud: Arc<dyn Cloud>, world: &World) -> Arc<dyn Cloud> {
+    let budget = Budget::new(&world.scenario.agent.rate_limit).expect("rates were checked with the scenario");
+    Arc::new(Budgeted::new(cloud, budget.share("agent"), None))
 }
 
 /// Median latency of a describe in the default model: what one packet's lag is measured against.

@@ -2,6 +2,7 @@
 
 use ipnet::Ipv4Net;
 use terway_chaos::{InputError, Target, near};
+use terway_cloud::budget::{Budget, BudgetError};
 use terway_core::{address::Stack, limits::NodeCapacity};
 
 use super::{EventKind, NODE_NETWORK, ProfileKind, Scenario, VSwitchSpec, cloud};
@@ -10,6 +11,7 @@ use crate::{cloud::instance_types, wire::MOST_ZONES};
 pub(super) fn whole(scenario: &Scenario) -> Result<(), InputError> {
     vswitches(scenario)?;
     hosts(scenario)?;
+    rates(scenario)?;
     capacity(scenario)?;
     burst(scenario)?;
     targets(scenario)
@@ -62,6 +64,20 @@ fn vswitches(scenario: &Scenario) -> Result<(), InputError> {
         }
     }
     Ok(())
+}
+
+/// Rates are the client's to check; they name actions of the API.
+fn rates(scenario: &Scenario) -> Result<(), InputError> {
+    match Budget::new(&scenario.agent.rate_limit) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let (name, value) = match &error {
+                BudgetError::UnknownAction { name, .. } => (name, name.clone()),
+                BudgetError::Zero { name } => (name, "0".to_owned()),
+            };
+            Err(self::value(format!("agent.rate_limit.{name}"), value, error.to_string()))
+        }
+    }
 }
 
 /// A simulated network carries a zone each host, and not many.

@@ -28,7 +28,7 @@ use crate::{
     endpoint::{Endpoint, Keys, Silence, serve::serve},
     node::SimNode,
     ports::{SimClock, SimEntropy},
-    profile::{Profile, Reach},
+    profile::{Profile, Reach, within_budget},
     scenario::WireModel,
     scope::{Scope, ScopeSpawner},
     time,
@@ -220,7 +220,7 @@ impl Profile for Wire {
         let entropy = SimEntropy::new(world.seed, &format!("{}/nonces", node.name), incarnation);
         let cloud = CloudClient::new(http, credentials, clock, entropy, self.settings(world));
         let kube = Self::kube(world, node.name.as_str(), spawner);
-        Reach { cloud: Arc::new(cloud), metadata: Some(metadata), kube }
+        Reach { cloud: within_budget(Arc::new(cloud), world), metadata: Some(metadata), kube }
     }
 
     fn control_plane(&self, world: &World) -> Reach {
