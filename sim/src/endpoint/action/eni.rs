@@ -181,6 +181,7 @@ fn row(call: &Call<'_>, eni: &Eni) -> Value {
         "MacAddress": eni.mac,
         "PrivateIpAddress": eni.primary,
         "InstanceId": instance,
+        "ResourceGroupId": "",
         "ServiceManaged": false,
         "NetworkInterfaceTrafficMode": "Standard",
         "PrivateIpSets": { "PrivateIpSet": v4 },
