@@ -71,6 +71,7 @@ async fn every_action_answers_with_the_documented_fields() {
     let id = eni["NetworkInterfaceId"].as_str().expect("an id");
     let here = [("NetworkInterfaceId", id), ("InstanceId", "i-sim-1")];
     assert_has("AttachNetworkInterface", &server.ok(ECS, "AttachNetworkInterface", &here).await, &[]);
+    settled(&server, id, "InUse").await;
     let assigned =
         server.ok(ECS, "AssignPrivateIpAddresses", &[here[0], ("SecondaryPrivateIpAddressCount", "2")]).await;
     assert_has(
@@ -106,7 +107,6 @@ async fn every_action_answers_with_the_documented_fields() {
     assert_has("UnassignPrivateIpAddresses", &server.ok(ECS, "UnassignPrivateIpAddresses", &gone).await, &[]);
     let gone = [here[0], ("Ipv6Address.1", v6["Ipv6Sets"]["Ipv6Address"][0].as_str().expect("an address"))];
     assert_has("UnassignIpv6Addresses", &server.ok(ECS, "UnassignIpv6Addresses", &gone).await, &[]);
-    settled(&server, id, "InUse").await;
     assert_has("DetachNetworkInterface", &server.ok(ECS, "DetachNetworkInterface", &here).await, &[]);
     settled(&server, id, "Available").await;
     assert_has("DeleteNetworkInterface", &server.ok(ECS, "DeleteNetworkInterface", &here[..1]).await, &[]);

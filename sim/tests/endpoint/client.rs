@@ -24,25 +24,25 @@ use terway_sim::{
 };
 use tokio::net::{TcpListener, TcpStream};
 
-pub const ECS: &str = "2014-05-26";
-pub const VPC: &str = "2016-04-28";
+pub(crate) const ECS: &str = "2014-05-26";
+pub(crate) const VPC: &str = "2016-04-28";
 
 /// Who sends which request of one account.
-pub struct Server {
-    pub endpoint: Arc<Endpoint>,
-    pub clock: Arc<SimClock>,
-    pub openapi: SocketAddr,
-    pub metadata: SocketAddr,
-    pub control: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) openapi: SocketAddr,
+    pub(crate) metadata: SocketAddr,
+    pub(crate) control: SocketAddr,
 }
 
 impl Server {
     /// The default topology in a cloud that takes no time.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(CloudModel::instant()).await
     }
 
-    pub async fn with(model: CloudModel) -> Self {
+    pub(crate) async fn with(model: CloudModel) -> Self {
         let topology = Topology::parse(topology::DEFAULT, model).expect("the default is right");
         let cloud = FakeCloud::new(topology.model.clone(), 7);
         topology.build(&cloud).expect("the default can be built");
@@ -68,17 +68,22 @@ impl Server {
     }
 
     /// The date that clients write now.
-    pub fn date(&self) -> String {
+    pub(crate) fn date(&self) -> String {
         date(self.clock.now())
     }
 
     /// Calls with the account's key.
-    pub async fn call(&self, version: &str, action: &str, params: &[(&str, &str)]) -> (StatusCode, Value) {
+    pub(crate) async fn call(
+        &self,
+        version: &str,
+        action: &str,
+        params: &[(&str, &str)],
+    ) -> (StatusCode, Value) {
         self.send(Signer::new(self).request(version, action, params)).await
     }
 
     /// The result of a call that succeeds, in the account's region.
-    pub async fn ok(&self, version: &str, action: &str, params: &[(&str, &str)]) -> Value {
+    pub(crate) async fn ok(&self, version: &str, action: &str, params: &[(&str, &str)]) -> Value {
         let all = [&[("RegionId", "cn-sim")], params].concat();
         let (status, body) = self.call(version, action, &all).await;
         assert_eq!(status, StatusCode::OK, "{action}: {body}");
@@ -86,14 +91,19 @@ impl Server {
     }
 
     /// Code and status of a call that is refused, in the account's region.
-    pub async fn refused(&self, version: &str, action: &str, params: &[(&str, &str)]) -> (u16, String) {
+    pub(crate) async fn refused(
+        &self,
+        version: &str,
+        action: &str,
+        params: &[(&str, &str)],
+    ) -> (u16, String) {
         let all = [&[("RegionId", "cn-sim")], params].concat();
         let (status, body) = self.call(version, action, &all).await;
         assert!(!status.is_success(), "{action}: {body}");
         (status.as_u16(), body["Code"].as_str().expect("a refusal has a code").to_owned())
     }
 
-    pub async fn send(&self, request: Request<Bytes>) -> (StatusCode, Value) {
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> (StatusCode, Value) {
         let response = exchange(self.openapi, request).await.expect("there is an answer");
         let (head, body) = response.into_parts();
         let body: Value = serde_json::from_slice(&body).expect("answers are JSON");
@@ -113,12 +123,12 @@ where
     address
 }
 
-pub fn date(now: SystemTime) -> String {
+pub(crate) fn date(now: SystemTime) -> String {
     let seconds = now.duration_since(SystemTime::UNIX_EPOCH).expect("later").as_secs();
     jiff::Timestamp::from_second(seconds.cast_signed()).expect("near").to_string()
 }
 
-pub async fn connect(to: SocketAddr) -> SendRequest<Full<Bytes>> {
+pub(crate) async fn connect(to: SocketAddr) -> SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(to).await.expect("it listens");
     let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("no byte is needed");
     root::spawn(async move {
@@ -128,32 +138,32 @@ pub async fn connect(to: SocketAddr) -> SendRequest<Full<Bytes>> {
 }
 
 /// One request on a connection of its own.
-pub async fn exchange(to: SocketAddr, request: Request<Bytes>) -> hyper::Result<Response<Bytes>> {
+pub(crate) async fn exchange(to: SocketAddr, request: Request<Bytes>) -> hyper::Result<Response<Bytes>> {
     whole(connect(to).await.send_request(request.map(Full::new)).await?).await
 }
 
-pub async fn whole(response: Response<hyper::body::Incoming>) -> hyper::Result<Response<Bytes>> {
+pub(crate) async fn whole(response: Response<hyper::body::Incoming>) -> hyper::Result<Response<Bytes>> {
     let (head, body) = response.into_parts();
     Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
 }
 
 /// Signs V3 requests; what is to be wrong is changed before.
-pub struct Signer {
-    pub method: Method,
-    pub key: AccessKey,
-    pub host: String,
-    pub date: String,
-    pub nonce: String,
+pub(crate) struct Signer {
+    pub(crate) method: Method,
+    pub(crate) key: AccessKey,
+    pub(crate) host: String,
+    pub(crate) date: String,
+    pub(crate) nonce: String,
     /// What is sent as hash of the body, instead of its own.
-    pub hash: Option<String>,
+    pub(crate) hash: Option<String>,
     /// Not signed, though sent.
-    pub unsigned: Option<&'static str>,
-    pub body: String,
-    pub more: Vec<(&'static str, String)>,
+    pub(crate) unsigned: Option<&'static str>,
+    pub(crate) body: String,
+    pub(crate) more: Vec<(&'static str, String)>,
 }
 
 impl Signer {
-    pub fn new(server: &Server) -> Self {
+    pub(crate) fn new(server: &Server) -> Self {
         Self {
             method: Method::POST,
             key: server.endpoint.keys().operator().clone(),
@@ -167,7 +177,7 @@ impl Signer {
         }
     }
 
-    pub fn request(self, version: &str, action: &str, params: &[(&str, &str)]) -> Request<Bytes> {
+    pub(crate) fn request(self, version: &str, action: &str, params: &[(&str, &str)]) -> Request<Bytes> {
         let query = canonical_query(params.iter().copied());
         let hash = self.hash.unwrap_or_else(|| payload_hash(self.body.as_bytes()));
         let mut headers = vec![
@@ -205,7 +215,7 @@ impl Signer {
 }
 
 /// Another one each time.
-pub fn nonce() -> String {
+pub(crate) fn nonce() -> String {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("nonce-{}", NEXT.fetch_add(1, Relaxed))
