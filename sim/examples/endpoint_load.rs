@@ -45,13 +45,13 @@ const MIXES: &[(&str, &str, &str, &[(&str, &str)])] = &[
     ),
     ("describe vSwitches", "2016-04-28", "DescribeVSwitches", &[("RegionId", "cn-sim")]),
     (
-        "assign (refused)",
+        "assign by token",
         "2014-05-26",
         "AssignPrivateIpAddresses",
         &[
             ("RegionId", "cn-sim"),
             ("NetworkInterfaceId", "eni-00000003"),
-            ("SecondaryPrivateIpAddressCount", "9"),
+            ("SecondaryPrivateIpAddressCount", "2"),
             ("ClientToken", "0123456789abcdef0123456789abcdef"),
         ],
     ),
@@ -172,7 +172,7 @@ async fn client(address: SocketAddr, requests: Vec<Request<Full<Bytes>>>) {
     });
     for request in requests {
         let response = sender.send_request(request).await.expect("an answer");
-        assert!(matches!(response.status().as_u16(), 200 | 403), "{}", response.status());
+        assert_eq!(response.status(), 200);
         response.into_body().collect().await.expect("whole");
     }
 }

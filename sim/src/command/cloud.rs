@@ -8,6 +8,7 @@ mod clock;
 mod fault;
 mod keep;
 mod show;
+mod sign;
 
 use std::{
     net::SocketAddr,
@@ -57,6 +58,9 @@ enum Command {
     Fault(fault::Args),
     /// Print the topology that is used when none is given: a starting point for one's own
     Topology,
+    /// Sign a request that is given as JSON
+    #[command(hide = true)]
+    Sign,
 }
 
 /// How long things take.
@@ -122,6 +126,7 @@ pub(crate) fn cloud(args: &Args) -> Result<Verdict, Bad> {
         None => serve(&args.serve),
         Some(Command::State(args)) => show::state(args),
         Some(Command::Fault(args)) => fault::fault(args),
+        Some(Command::Sign) => sign::sign(),
         Some(Command::Topology) => {
             print::out(topology::DEFAULT);
             Ok(Verdict::Held)
