@@ -20,8 +20,8 @@ async fn code(server: &Server, request: Request<Bytes>) -> (u16, String) {
 
 #[tokio::test]
 async fn each_way_of_signing_wrongly_has_the_vendors_code_and_status() {
-    let server = Server::start().await;
     type Spoil = fn(&mut Signer);
+    let server = Server::start().await;
     let ways: &[(&str, Spoil, u16, &str)] = &[
         ("as it should be", |_| {}, 200, "none"),
         ("another secret", |with| with.key.secret.push('x'), 400, "SignatureDoesNotMatch"),
@@ -216,9 +216,9 @@ async fn the_older_signature_is_understood_and_verified_as_well() {
 
 #[tokio::test]
 async fn what_is_no_request_of_the_api_is_refused_in_its_words() {
+    type Spoil = fn(&mut Request<Bytes>);
     let server = Server::start().await;
     let signed = || Signer::new(&server).request(ECS, DESCRIBE, HERE);
-    type Spoil = fn(&mut Request<Bytes>);
     let ways: &[(&str, Spoil, u16, &str)] = &[
         ("another method", |to| *to.method_mut() = Method::PUT, 400, "UnsupportedHTTPMethod"),
         ("a path", |to| *to.uri_mut() = "/ecs".parse().expect("a URI"), 404, "InvalidAction.NotFound"),

@@ -1,6 +1,6 @@
 //! Answers that the cloud loses: the connection ends without a byte.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use http::StatusCode;
 use terway_core::cloud::Action;
@@ -28,7 +28,7 @@ async fn a_lost_answer_closes_the_connection_and_the_eni_is_there() {
     let query = request.uri().query().expect("it has one").to_owned();
     let mut raw = format!("POST /?{query} HTTP/1.1\r\ncontent-length: 0\r\n");
     for (name, value) in request.headers() {
-        raw.push_str(&format!("{name}: {}\r\n", value.to_str().expect("ASCII")));
+        write!(raw, "{name}: {}\r\n", value.to_str().expect("ASCII")).expect("a String takes everything");
     }
     raw.push_str("\r\n");
     let mut stream = TcpStream::connect(server.openapi).await.expect("it listens");

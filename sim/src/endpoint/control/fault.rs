@@ -16,7 +16,7 @@ use terway_core::{
 };
 use tokio::{sync::watch, time::sleep};
 
-use super::{Control, ControlError, Done, error, ok};
+use super::{Control, ControlError, Done, error, told};
 use crate::{cloud::MetadataFault, inject::translate, root};
 
 /// What is given back when a fault is over.
@@ -54,7 +54,7 @@ impl Control {
             });
         }
         let stories: Vec<String> = schedule.faults().iter().map(Fault::story).collect();
-        ok(json!({ "faults": stories }))
+        Ok(told(json!({ "faults": stories })))
     }
 
     /// Nothing is wrong any more, and nothing that was to come comes.
