@@ -108,6 +108,8 @@ pub struct EntryQuery {
     pub destination: Option<IpNet>,
     /// Kind of its next hop.
     pub hop_kind: Option<String>,
+    /// Of this family.
+    pub ipv4: Option<bool>,
     /// Its next hop.
     pub hop: Option<String>,
     /// Rows per page.
@@ -117,7 +119,7 @@ pub struct EntryQuery {
 impl EntryQuery {
     /// All entries of a table, so many a page.
     pub fn all(table: RouteTableId, rows: usize) -> Self {
-        Self { table, id: None, custom: None, destination: None, hop_kind: None, hop: None, rows }
+        Self { table, id: None, custom: None, destination: None, ipv4: None, hop_kind: None, hop: None, rows }
     }
 
     pub(super) fn passes(&self, entry: &RouteEntry) -> bool {
@@ -126,6 +128,7 @@ impl EntryQuery {
             && self.id.as_ref().is_none_or(|id| entry.id == *id)
             && self.custom.is_none_or(|custom| entry.custom == custom)
             && self.destination.is_none_or(|destination| entry.destination == destination)
+            && self.ipv4.is_none_or(|ipv4| entry.destination.addr().is_ipv4() == ipv4)
             && self.hop_kind.as_ref().is_none_or(|kind| hop.is_some_and(|hop| hop.kind() == kind))
             && self.hop.as_ref().is_none_or(|id| hop.is_some_and(|hop| hop.id() == id))
     }

@@ -7,6 +7,7 @@ mod client;
 mod fault;
 mod keep;
 mod show;
+mod sign;
 
 use std::{
     net::SocketAddr,
@@ -58,6 +59,9 @@ enum Command {
     Fault(fault::Args),
     /// Print the topology that is used when none is given: a starting point for one's own
     Topology,
+    /// Sign a request that is given as JSON
+    #[command(hide = true)]
+    Sign,
 }
 
 /// How long things take.
@@ -123,6 +127,7 @@ pub(crate) fn cloud(args: &Args) -> Result<Verdict, Bad> {
         None => serve(&args.serve),
         Some(Command::State(args)) => show::state(args),
         Some(Command::Fault(args)) => fault::fault(args),
+        Some(Command::Sign) => sign::sign(),
         Some(Command::Topology) => {
             print::out(topology::DEFAULT);
             Ok(Verdict::Held)

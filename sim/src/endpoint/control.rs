@@ -44,9 +44,9 @@ enum Done {
     Watch,
 }
 
-fn ok(value: impl Serialize) -> Result<Done, ControlError> {
+fn told(value: impl Serialize) -> Done {
     let value = serde_json::to_value(value).expect("what is told has texts as keys and no other surprise");
-    Ok(Done::Json(StatusCode::OK, value))
+    Done::Json(StatusCode::OK, value)
 }
 
 impl Control {
@@ -80,17 +80,19 @@ impl Control {
             return Err(ControlError::NoPath(path.to_owned()));
         };
         let parts: Vec<&str> = rest.trim_end_matches('/').split('/').collect();
-        let only = |method: Method| match *request.method() == method {
-            true => Ok(()),
-            false => Err(ControlError::Method { method: request.method().clone(), allowed: method }),
+        let only = |allowed: Method| {
+            if *request.method() == allowed {
+                return Ok(());
+            }
+            Err(ControlError::Method { method: request.method().clone(), allowed })
         };
         match parts[..] {
-            ["state"] => only(Method::GET).and_then(|()| ok(self.cloud().state())),
-            ["counters"] => only(Method::GET).and_then(|()| ok(self.cloud().counters())),
+            ["state"] => only(Method::GET).map(|()| told(self.cloud().state())),
+            ["counters"] => only(Method::GET).map(|()| told(self.cloud().counters())),
             ["events"] => only(Method::GET).map(|()| Done::Watch),
             ["faults"] if request.method() == Method::DELETE => {
                 self.heal();
-                ok(json!({}))
+                Ok(told(json!({})))
             }
             ["faults"] => only(Method::POST).and_then(|()| self.strike(request)),
             ["instances"] => only(Method::POST).and_then(|()| self.add_instance(&fields(request)?)),
@@ -138,7 +140,7 @@ impl Control {
                 .ok_or_else(|| ControlError::NotFound { what: "vSwitch", id: vswitch.to_string() })?,
         };
         let nic = self.cloud().add_instance(id.clone(), kind, zone, &vswitch)?;
-        let told = json!({
+        let made = json!({
             "id": id,
             "eni": nic.eni,
             "mac": nic.mac,
@@ -147,7 +149,7 @@ impl Control {
             "gateway": nic.gateway,
             "addresses": nic.addresses,
         });
-        Ok(Done::Json(StatusCode::CREATED, told))
+        Ok(Done::Json(StatusCode::CREATED, made))
     }
 
     fn set_state(&self, id: &InstanceId, table: &toml::Table) -> Result<Done, ControlError> {
@@ -183,7 +185,7 @@ impl Control {
 
     fn detach(&self, id: &EniId) -> Result<Done, ControlError> {
         if self.cloud().out_of_band_detach(id) {
-            return ok(json!({}));
+            return Ok(told(json!({})));
         }
         match self.cloud().eni(id) {
             Some(eni) => Err(ControlError::State {
@@ -204,7 +206,7 @@ impl Control {
 }
 
 fn found(what: &'static str, id: &str, found: bool) -> Result<Done, ControlError> {
-    if found { ok(json!({})) } else { Err(ControlError::NotFound { what, id: id.to_owned() }) }
+    if found { Ok(told(json!({}))) } else { Err(ControlError::NotFound { what, id: id.to_owned() }) }
 }
 
 /// The body as a table of fields; an empty one has none.

@@ -96,6 +96,16 @@ impl Params {
         }
     }
 
+    /// A parameter for which this cloud has one value only: saying it is fine, asking for another is not.
+    pub fn fixed(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+        match self.text(name) {
+            Some(other) if other != value => {
+                Err(Fault::invalid(name, &other, &format!("here it is {value}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// `Name.1`, `Name.2` … without gaps.
     pub fn list(&mut self, name: &str) -> Vec<String> {
         (1..).map_while(|index| self.0.remove(&format!("{name}.{index}"))).collect()

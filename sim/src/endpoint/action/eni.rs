@@ -28,10 +28,10 @@ pub(super) async fn create(mut call: Call<'_>) -> Answer {
         }
         security_groups.push(one);
     }
-    let kind = params.text("InstanceType").unwrap_or_else(|| "Secondary".to_owned());
-    if kind != "Secondary" {
-        return Err(Fault::invalid("InstanceType", &kind, "Secondary is what this endpoint makes").into());
-    }
+    params.fixed("InstanceType", "Secondary")?;
+    params.fixed("NetworkInterfaceTrafficMode", "Standard")?;
+    params.fixed("SourceDestCheck", "false")?;
+    params.fixed("DeleteOnRelease", "true")?;
     let secondary = params.number("SecondaryPrivateIpAddressCount", 1..=CREATE_SECONDARY_MAX)?.unwrap_or(0);
     let count = AddressCount {
         v4: 1 + secondary,
@@ -181,6 +181,7 @@ fn row(call: &Call<'_>, eni: &Eni) -> Value {
         "MacAddress": eni.mac,
         "PrivateIpAddress": eni.primary,
         "InstanceId": instance,
+        "ResourceGroupId": "",
         "ServiceManaged": false,
         "NetworkInterfaceTrafficMode": "Standard",
         "PrivateIpSets": { "PrivateIpSet": v4 },

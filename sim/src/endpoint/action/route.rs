@@ -20,6 +20,7 @@ const ENTRIES_MAX: usize = 100;
 pub(super) async fn tables(mut call: Call<'_>) -> Answer {
     let page = call.page(TABLES_MAX)?;
     let params = &mut call.params;
+    params.fixed("RouterType", "VRouter")?;
     let query = TableQuery {
         id: params.text("RouteTableId").map(Into::into),
         vpc: params.text("VpcId").map(Into::into),
@@ -59,6 +60,12 @@ pub(super) async fn entries(mut call: Call<'_>) -> Answer {
         Some("System") => Some(false),
         Some(other) => return Err(Fault::invalid("RouteEntryType", other, "Custom or System").into()),
     };
+    let ipv4 = match params.text("IpVersion").as_deref() {
+        None => None,
+        Some("ipv4") => Some(true),
+        Some("ipv6") => Some(false),
+        Some(other) => return Err(Fault::invalid("IpVersion", other, "ipv4 or ipv6").into()),
+    };
     let query = EntryQuery {
         table: params.required("RouteTableId")?.into(),
         id: params.text("RouteEntryId").map(Into::into),
@@ -66,6 +73,7 @@ pub(super) async fn entries(mut call: Call<'_>) -> Answer {
         destination: params.text("DestinationCidrBlock").map(|text| block(&text)).transpose()?,
         hop_kind: params.text("NextHopType"),
         hop: params.text("NextHopId"),
+        ipv4,
         rows: params.number("MaxResult", 1..=ENTRIES_MAX)?.unwrap_or(10),
     };
     let next = params.text("NextToken");
@@ -132,6 +140,7 @@ pub(super) async fn delete(mut call: Call<'_>) -> Answer {
     let table = params.text("RouteTableId");
     let destination = params.text("DestinationCidrBlock");
     let hop = params.text("NextHopId");
+    params.fixed("DryRun", "false")?;
     call.params.finish()?;
     let which = match (by_id, table, destination) {
         (Some(id), ..) => RouteSelector::Id(id.into()),

@@ -16,7 +16,7 @@ use terway_core::{
 };
 use tokio::{sync::watch, time::sleep};
 
-use super::{Control, ControlError, Done, error, ok};
+use super::{Control, ControlError, Done, error, told};
 use crate::{cloud::MetadataFault, inject::translate, root};
 
 /// What is given back when a fault is over.
@@ -31,8 +31,8 @@ impl Control {
     /// Strikes with the faults of a request; those with a time in future strike then.
     pub(super) fn strike(self: &Arc<Self>, request: &Request<Bytes>) -> Result<Done, ControlError> {
         let schedule = Schedule::from_table(&read(request)?)?;
-        for (index, fault) in schedule.faults().iter().enumerate() {
-            self.check(fault, index)?;
+        for fault in schedule.faults() {
+            self.check(fault)?;
         }
         for fault in schedule.faults() {
             let mut healed = self.healed.subscribe();
@@ -54,7 +54,7 @@ impl Control {
             });
         }
         let stories: Vec<String> = schedule.faults().iter().map(Fault::story).collect();
-        ok(json!({ "faults": stories }))
+        Ok(told(json!({ "faults": stories })))
     }
 
     /// Nothing is wrong any more, and nothing that was to come comes.
@@ -64,24 +64,23 @@ impl Control {
     }
 
     /// Whether a fault can strike here: its kind, and what it is aimed at.
-    fn check(&self, fault: &Fault, index: usize) -> Result<(), ControlError> {
-        let path = |key: &str| format!("fault[{}].{key}", index + 1);
+    fn check(&self, fault: &Fault) -> Result<(), ControlError> {
         if !strikes_clouds(fault.kind.name()) {
             let allowed: Vec<&str> =
                 FaultKind::NAMES.iter().copied().filter(|name| strikes_clouds(name)).collect();
-            return Err(wrong(path("kind"), fault.kind.name(), allowed.join(", "), None));
+            return Err(wrong("kind", fault.kind.name(), allowed.join(", "), None));
         }
         match &fault.target {
             Target::Node(id) if !self.cloud().has_instance(&id.as_str().into()) => {
-                Err(wrong(path("target"), &fault.target.to_string(), "node:ID of an instance", None))
+                Err(wrong("target", &fault.target.to_string(), "node:ID of an instance", None))
             }
             Target::CloudAction(name) if Action::parse(name).is_none() => {
                 let names = || Action::ALL.iter().map(|action| action.name());
                 let allowed = names().collect::<Vec<_>>().join(", ");
-                Err(wrong(path("target"), &fault.target.to_string(), allowed, near::nearest(name, names())))
+                Err(wrong("target", &fault.target.to_string(), allowed, near::nearest(name, names())))
             }
             Target::VSwitch(id) if self.cloud().zone_of(&id.as_str().into()).is_none() => {
-                Err(wrong(path("target"), &fault.target.to_string(), "vswitch:ID of a vSwitch", None))
+                Err(wrong("target", &fault.target.to_string(), "vswitch:ID of a vSwitch", None))
             }
             _ => Ok(()),
         }
@@ -163,10 +162,10 @@ fn strikes_clouds(name: &str) -> bool {
     traits_of(name).is_some_and(|traits| matches!(traits.class, FaultClass::Cloud | FaultClass::Metadata))
 }
 
-fn wrong(field: String, value: &str, allowed: impl Into<String>, near: Option<&str>) -> ControlError {
+fn wrong(field: &str, value: &str, allowed: impl Into<String>, near: Option<&str>) -> ControlError {
     let near = near.map(str::to_owned);
     ControlError::Input(InputError::Value {
-        field,
+        field: field.to_owned(),
         value: format!("\"{value}\""),
         allowed: allowed.into(),
         near,

@@ -79,81 +79,68 @@ impl Endpoint {
     /// What stands under `meta-data/<path>`. Each request is one read of the host.
     pub(super) async fn read(self: &Arc<Self>, instance: &InstanceId, path: &str) -> Result<Told, Refused> {
         let path = path.trim_end_matches('/');
-        if let Some(listing) = directory(path) {
+        let found = if let Some(listing) = directory(path) {
             self.identity(instance).await?;
-            return Ok(Told::Text(listing.join("\n")));
-        }
-        if let Some(rest) = path.strip_prefix("network/interfaces/macs") {
-            let nics = self.interfaces(instance).await?;
-            return self.of_nics(&nics, rest);
-        }
-        if let Some(role) = path.strip_prefix("ram/security-credentials/") {
+            Some(Told::Text(listing.join("\n")))
+        } else if let Some(rest) = path.strip_prefix("network/interfaces/macs") {
+            self.of_nics(&self.interfaces(instance).await?, rest)
+        } else if let Some(role) = path.strip_prefix("ram/security-credentials/") {
             self.identity(instance).await?;
-            if role != ROLE {
-                return refuse(StatusCode::NOT_FOUND, format!("Not Found: the role is {ROLE}"));
-            }
-            return Ok(Told::Json(self.role_key(instance)));
-        }
-        if matches!(path, "mac" | "vswitch-id" | "vswitch-cidr-block") {
+            (role == ROLE).then(|| Told::Json(self.role_key(instance)))
+        } else if matches!(path, "mac" | "vswitch-id" | "vswitch-cidr-block") {
             let nics = self.interfaces(instance).await?;
             let primary = self.cloud.primary_nic(instance);
-            return match nics.iter().find(|nic| Some(&nic.eni) == primary.as_ref()) {
-                Some(nic) if path == "mac" => text(nic.mac),
-                Some(nic) if path == "vswitch-id" => text(&nic.vswitch),
-                Some(nic) => text(nic.cidr),
-                None => refuse(StatusCode::NOT_FOUND, "Not Found"),
-            };
-        }
-        let identity = self.identity(instance).await?;
-        match path {
-            "instance-id" => text(identity.instance),
-            "instance/instance-type" => text(identity.instance_type),
-            "region-id" => text(identity.region),
-            "zone-id" => text(identity.zone),
-            "vpc-id" => text(identity.vpc),
+            nics.iter().find(|nic| Some(&nic.eni) == primary.as_ref()).map(|nic| match path {
+                "mac" => text(nic.mac),
+                "vswitch-id" => text(&nic.vswitch),
+                _ => text(nic.cidr),
+            })
+        } else {
+            self.of_instance(&self.identity(instance).await?, path)
+        };
+        found.map_or_else(|| refuse(StatusCode::NOT_FOUND, "Not Found"), Ok)
+    }
+
+    fn of_instance(&self, identity: &InstanceIdentity, path: &str) -> Option<Told> {
+        Some(match path {
+            "instance-id" => text(&identity.instance),
+            "instance/instance-type" => text(&identity.instance_type),
+            "region-id" => text(&identity.region),
+            "zone-id" => text(&identity.zone),
+            "vpc-id" => text(&identity.vpc),
             "vpc-cidr-block" => text(self.cloud.vpc_block()),
-            _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
-        }
+            _ => return None,
+        })
     }
 
     /// What stands under `macs`, which is a listing, and under each NIC of it.
-    fn of_nics(&self, nics: &[NicMetadata], path: &str) -> Result<Told, Refused> {
-        let Some(path) = path.strip_prefix('/') else {
-            if !path.is_empty() {
-                return refuse(StatusCode::NOT_FOUND, "Not Found");
-            }
+    fn of_nics(&self, nics: &[NicMetadata], path: &str) -> Option<Told> {
+        if path.is_empty() {
             let macs: Vec<String> = nics.iter().map(|nic| format!("{}/", nic.mac)).collect();
-            return Ok(Told::Text(macs.join("\n")));
-        };
+            return Some(Told::Text(macs.join("\n")));
+        }
+        let path = path.strip_prefix('/')?;
         let (mac, name) = path.split_once('/').unwrap_or((path, ""));
-        let Some(nic) = nics.iter().find(|nic| nic.mac.to_string() == mac) else {
-            return refuse(StatusCode::NOT_FOUND, "Not Found");
-        };
+        let nic = nics.iter().find(|nic| nic.mac.to_string() == mac)?;
         let v4 = nic.addresses.iter().filter(|ip| ip.is_ipv4());
         let v6: Vec<String> = nic.addresses.iter().filter(|ip| ip.is_ipv6()).map(IpAddr::to_string).collect();
-        match name {
-            "" => Ok(Told::Text(NIC.join("\n"))),
+        Some(match name {
+            "" => Told::Text(NIC.join("\n")),
             "network-interface-id" => text(&nic.eni),
-            "primary-ip-address" => match self.primary_address(nic) {
-                Some(ip) => text(ip),
-                None => refuse(StatusCode::NOT_FOUND, "Not Found"),
-            },
+            "primary-ip-address" => text(self.primary_address(nic)?),
             "private-ipv4s" => text(json!(v4.collect::<Vec<_>>())),
             // The vendor writes these without quotes.
             "ipv6s" if !v6.is_empty() => text(format_args!("[{}]", v6.join(", "))),
             "gateway" => text(nic.gateway),
+            "ipv6-gateway" => text(nic.ipv6?.1),
             "netmask" => text(nic.cidr.netmask()),
             "vswitch-id" => text(&nic.vswitch),
             "vswitch-cidr-block" => text(nic.cidr),
+            "vswitch-ipv6-cidr-block" => text(nic.ipv6?.0),
             "vpc-id" => text(self.cloud.place().vpc),
             "vpc-cidr-block" => text(self.cloud.vpc_block()),
-            "ipv6-gateway" | "vswitch-ipv6-cidr-block" => match nic.ipv6 {
-                Some((_, gateway)) if name == "ipv6-gateway" => text(gateway),
-                Some((block, _)) => text(block),
-                None => refuse(StatusCode::NOT_FOUND, "Not Found"),
-            },
-            _ => refuse(StatusCode::NOT_FOUND, "Not Found"),
-        }
+            _ => return None,
+        })
     }
 
     /// The primary address of a NIC: the host lists it first.
@@ -178,6 +165,6 @@ impl Endpoint {
     }
 }
 
-fn text(value: impl Display) -> Result<Told, Refused> {
-    Ok(Told::Text(value.to_string()))
+fn text(value: impl Display) -> Told {
+    Told::Text(value.to_string())
 }
