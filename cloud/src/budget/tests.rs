@@ -23,6 +23,11 @@ fn budget() -> Budget {
     Budget::new(&BTreeMap::from([(ACTION.name().to_owned(), 60)])).expect("an action")
 }
 
+/// A turn that is lost would be waited for without end.
+async fn soon<T>(wait: impl std::future::Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(3_600), wait).await.expect("a turn was lost")
+}
+
 async fn drain(budget: &Budget) {
     let share = budget.share("before");
     for _ in 0..60 {
@@ -42,7 +47,7 @@ async fn order(budget: &Budget, names: &[&'static str]) -> Vec<(&'static str, u6
             served.lock().expect("no panic").push((name, start.elapsed().as_secs()));
         });
     }
-    tasks.join_all().await;
+    soon(tasks.join_all()).await;
     Arc::into_inner(served).expect("all tasks are done").into_inner().expect("no panic")
 }
 
@@ -82,8 +87,8 @@ async fn who_gives_up_waiting_loses_no_turn_for_the_others() {
     drop(gives_up);
     drop(middle);
     assert_eq!(waiting(&budget), 2);
-    assert_eq!(waits.await, Duration::from_secs(1));
-    assert_eq!(last.await, Duration::from_secs(2));
+    assert_eq!(soon(waits).await, Duration::from_secs(1));
+    assert_eq!(soon(last).await, Duration::from_secs(2));
     assert_eq!(waiting(&budget), 0);
 }
 
@@ -118,7 +123,7 @@ async fn many_waiters_that_come_and_go_are_all_served_at_the_rate() {
             tokio::time::timeout(patience, share.turn(ACTION)).await.is_ok()
         });
     }
-    let served = tasks.join_all().await.into_iter().filter(|served| *served).count();
+    let served = soon(tasks.join_all()).await.into_iter().filter(|served| *served).count();
     assert!(served >= 133, "{served}");
     // Not one turn was lost, and none was given twice.
     assert_eq!(start.elapsed().as_secs_f64().round() as usize, served);
