@@ -10,3 +10,8 @@ seeds=${TERWAY_SEEDS:-0..20}
 for scenario in swarm crash-loop; do
     "$SIM" sweep "$scenario" --seeds "$seeds" --corpus "$OUT/failures" --json "$OUT/sweep-$scenario.json"
 done
+# Over the simulated network, where the real client has connections to lose.
+for scenario in half-open slow-cloud; do
+    "$SIM" sweep "$scenario" --seeds 0..4 --corpus "$OUT/failures" --json "$OUT/sweep-$scenario.json"
+done
+"$SIM" sweep crash-loop --profile wire --seeds 0..4 --corpus "$OUT/failures" --json "$OUT/sweep-wire.json"

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# A minute of drawn inputs for each fuzz target: reply decoders, the signer, the endpoint's parsers.
+
+# shellcheck source=ci/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+export BOLERO_RANDOM_TEST_TIME_MS=${TERWAY_FUZZ_MS:-60000}
+say "each target runs for $((BOLERO_RANDOM_TEST_TIME_MS / 1000)) s, as many at a time as there are cores"
+run_tests fuzz cargo test "${SELECTION[@]}" --test fuzz --test fuzz_endpoint
