@@ -114,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn blocking_work_is_done_when_its_task_is() {
         let (done, result) = std::sync::mpsc::channel();
-        ProcessSpawner.block("test", Box::new(move || drop(done.send(7)))).await;
+        ProcessSpawner.block("test", Box::new(move || done.send(7).expect("the test listens"))).await;
         assert_eq!(result.try_recv(), Ok(7));
     }
 }
