@@ -256,6 +256,16 @@ async fn pages_of_every_kind_hold_each_row_once() {
         assert_eq!((found, page["TotalCount"].as_u64()), (rows, Some(4)), "page {number}");
         assert_eq!(page["NextToken"], "");
     }
+    for name in ["one", "two"] {
+        server.endpoint.cloud().add_security_group(format!("sg-{name}"), name);
+    }
+    let page = server.ok(ECS, "DescribeSecurityGroups", &[("MaxResults", "2")]).await;
+    assert_eq!((&page["TotalCount"], &page["NextToken"]), (&3.into(), &"2".into()));
+    let rest = server.ok(ECS, "DescribeSecurityGroups", &[("MaxResults", "2"), ("NextToken", "2")]).await;
+    assert_eq!(
+        (&rest["SecurityGroups"]["SecurityGroup"][0]["SecurityGroupId"], &rest["NextToken"]),
+        (&"sg-two".into(), &"".into())
+    );
     let page = server.ok(VPC, "DescribeVSwitches", &[("PageNumber", "2"), ("PageSize", "2")]).await;
     assert_eq!(
         (page["VSwitches"]["VSwitch"].as_array().map(Vec::len), &page["TotalCount"]),
