@@ -268,9 +268,10 @@ impl Growth<'_> {
     /// Adds to an ENI with room.
     fn assign(&mut self, eni: &PoolEni) {
         let pool = self.pool;
-        let quiet = eni.ops.v4.is_none() && eni.ops.v6.is_none();
+        // Nor while addresses leave it: the cloud may give one of them again, and a release whose answer was
+        // lost could not tell the new one from the old.
         if !(eni.usable()
-            && quiet
+            && eni.ops.none()
             && eni.full_until <= self.now
             && pool.vswitches.open(&eni.vswitch, self.now))
         {

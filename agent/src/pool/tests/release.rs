@@ -24,6 +24,20 @@ fn given_back(node: &Node, actions: &[PoolAction]) -> u32 {
 }
 
 proptest! {
+    /// The cloud may give an address again that is on its way out. If the answer to its release is lost,
+    /// nobody could tell the new one from the old.
+    #[test]
+    fn an_eni_gets_no_addresses_while_some_leave_it(setup in setup(), steps in steps()) {
+        play(&setup, &steps, |node, plan| {
+            for action in &plan.actions {
+                if let PoolAction::Assign { eni, .. } = action {
+                    prop_assert!(!node.pool.enis[eni].ops.release, "{} gives addresses back", eni);
+                }
+            }
+            Ok(())
+        })?;
+    }
+
     #[test]
     fn only_idle_addresses_leave_and_never_a_primary_one(setup in setup(), steps in steps()) {
         play(&setup, &steps, |node, plan| {
