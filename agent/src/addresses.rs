@@ -170,9 +170,10 @@ impl Shared {
         gone.v6.retain(|address| !kept.v6.contains(address));
         gone.prefixes.retain(|prefix| !kept.prefixes.contains(prefix));
         eni.remove(&gone);
-        let mut writes = vec![Write::DropIntent(token), Write::PutEni(eni.record())];
-        writes.extend(gone.v4.iter().map(|address| Write::DropCooling(*address)));
-        if let Some(error) = refusal {
+        let record = eni.record();
+        let mut writes = vec![Write::DropIntent(token), Write::PutEni(record)];
+        writes.extend(state.pool.forgotten(gone.v4.iter().copied()).map(Write::DropCooling));
+        if let (Some(error), Some(eni)) = (refusal, state.pool.enis.get_mut(&id)) {
             // Refused: they are still ours, so they may as well be used.
             tracing::warn!(eni = %id, code = %error.code, "addresses could not be given back");
             eni.set_all(&kept, Slot::Idle { since: now });

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     calls::Failed,
-    pool::{Phase, PoolEni},
+    pool::{Phase, Pool, PoolEni},
     shared::Shared,
     store::{EniPhase, EniRecord, Intent, Write},
 };
@@ -396,7 +396,7 @@ impl Shared {
             let Some(eni) = state.pool.enis.remove(id) else { return };
             // A call to it that was a probe of its vSwitch will not tell any more.
             state.pool.vswitches.ended(&eni.vswitch);
-            self.store.submit(drop_eni(&eni))
+            self.store.submit(drop_eni(&eni, &state.pool))
         };
         self.kick.notify_one();
         // Only memory decides from here on; a replay finds the ENI gone again.
@@ -470,10 +470,10 @@ impl Shared {
     }
 }
 
-/// What leaves the store together with an ENI.
-fn drop_eni(eni: &PoolEni) -> Vec<Write> {
+/// What leaves the store together with an ENI that has left the pool.
+fn drop_eni(eni: &PoolEni, left: &Pool) -> Vec<Write> {
     let mut writes = vec![Write::DropEni(eni.id.clone())];
-    writes.extend(eni.v4.iter().map(|(address, _)| Write::DropCooling(address)));
+    writes.extend(left.forgotten(eni.v4.iter().map(|(address, _)| address)).map(Write::DropCooling));
     writes
 }
 

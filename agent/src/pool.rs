@@ -12,7 +12,7 @@ mod vswitch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
@@ -194,6 +194,12 @@ impl Pool {
         self.last_activity = now;
         self.reclaim_at = None;
         self.enis.get_mut(eni).is_some_and(|eni| eni.set(ips, Slot::Cooling { until }))
+    }
+
+    /// Those of some addresses that no ENI carries: what is stored of them may go. One that left an ENI may
+    /// have been given to another before the answer came that it had left.
+    pub fn forgotten(&self, addresses: impl Iterator<Item = Ipv4Addr>) -> impl Iterator<Item = Ipv4Addr> {
+        addresses.filter(|address| self.enis.values().all(|eni| eni.v4.get(*address).is_none()))
     }
 
     /// Moves cooled addresses to idle; returns those whose rest ended now.

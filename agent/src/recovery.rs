@@ -155,8 +155,12 @@ impl Shared {
         }
         for cooling in &stored.cooling {
             let until = self.remaining(cooling, now);
-            let holder = state.pool.enis.values_mut().find(|eni| eni.v4.get(cooling.ips.v4).is_some());
-            if let Some(eni) = holder.filter(|_| until > now) {
+            if until <= now {
+                continue;
+            }
+            // More than one may carry it: an ENI whose release of it is in doubt, and the one that was given
+            // it since.
+            for eni in state.pool.enis.values_mut().filter(|eni| eni.v4.get(cooling.ips.v4).is_some()) {
                 self.ports.probe.sometimes("cooldown-survived-restart");
                 eni.set(cooling.ips, Slot::Cooling { until });
             }
