@@ -3,7 +3,7 @@
 //! The account has limits that nobody tells and that others use as well. So the rate of each action is a
 //! guess that learns: it falls by a factor when the cloud throttles and rises again by steps, between a
 //! floor and a ceiling ([`bucket`]). What there is goes round the shares, one turn each, and within a share
-//! to who came first ([`queue`]): a node that asks for a hundred things at once does not keep the others
+//! to who came first (`queue`): a node that asks for a hundred things at once does not keep the others
 //! from asking for one.
 //!
 //! There is no task behind it: the first in line sleeps until its turn and wakes the next. Whoever gives
