@@ -63,8 +63,10 @@ impl Failure {
                 );
             }
             Self::Cloud(error) => {
+                // Without a request id nobody has answered.
+                let how = if error.request_id == "-" { "got no answer" } else { "was refused" };
                 return format!(
-                    "error: {} was refused: {}\n  code:    {}\n  request: {}\nhint: {}\n",
+                    "error: {} {how}: {}\n  code:    {}\n  request: {}\nhint: {}\n",
                     error.action,
                     error.message,
                     error.code,

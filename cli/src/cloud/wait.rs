@@ -17,11 +17,9 @@ use crate::failure::Failure;
 const PAUSE: Duration = Duration::from_secs(1);
 const GROWTH: f64 = 1.3;
 const LONGEST: Duration = Duration::from_secs(5);
-/// Looks in a row that must not show an ENI before it counts as gone: one may be behind.
-const GONE: u32 = 3;
-/// Looks in a row that must show an attaching ENI as available before it counts as undone: for the same
-/// reason.
-const UNDONE: u32 = 3;
+/// Looks in a row that must show the same before it counts, where the way to it was not seen: one look may
+/// tell of the time before the call.
+const SURE: u32 = 3;
 
 /// Whether and how long to wait.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -60,7 +58,9 @@ impl Goal {
 struct Seen {
     absent: u32,
     available: u32,
+    in_use: u32,
     attaching: bool,
+    detaching: bool,
 }
 
 impl Wait {
@@ -123,20 +123,64 @@ impl Seen {
         status: Option<&(EniStatus, Option<InstanceId>)>,
         eni: &EniId,
     ) -> Result<bool, Failure> {
-        self.absent = if status.is_none() { self.absent + 1 } else { 0 };
-        let available = matches!(status, Some((EniStatus::Available, _)));
-        self.available = if available { self.available + 1 } else { 0 };
-        self.attaching |= matches!(status, Some((EniStatus::Attaching, _)));
+        let count = |before: u32, now: bool| if now { before + 1 } else { 0 };
+        let is = |wanted: EniStatus| matches!(status, Some((status, _)) if *status == wanted);
+        self.absent = count(self.absent, status.is_none());
+        self.available = count(self.available, is(EniStatus::Available));
+        self.attaching |= is(EniStatus::Attaching);
+        self.detaching |= is(EniStatus::Detaching);
         Ok(match goal {
             Goal::InUse(instance) => {
-                if self.attaching && self.available >= UNDONE {
+                if self.attaching && self.available >= SURE {
                     let state = "Available".to_owned();
                     return Err(Failure::Undone { what: eni.to_string(), state, action: "attach" });
                 }
-                matches!(status, Some((EniStatus::InUse, on)) if on.as_ref() == Some(instance))
+                let there = matches!(status, Some((EniStatus::InUse, on)) if on.as_ref() == Some(instance));
+                self.in_use = count(self.in_use, there);
+                self.in_use >= if self.attaching { 1 } else { SURE }
             }
-            Goal::Available => available || self.absent >= GONE,
-            Goal::Gone => self.absent >= GONE,
+            Goal::Available => self.available >= if self.detaching { 1 } else { SURE } || self.absent >= SURE,
+            Goal::Gone => self.absent >= SURE,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After how many looks a goal is reached; `None` shows an ENI that is not there.
+    fn looks(goal: &Goal, shown: &[Option<EniStatus>]) -> Result<Option<usize>, Failure> {
+        let mut seen = Seen::default();
+        for (index, status) in shown.iter().enumerate() {
+            let status = status.map(|status| (status, Some(InstanceId::from("i-1"))));
+            if seen.reached(goal, status.as_ref(), &"eni-1".into())? {
+                return Ok(Some(index + 1));
+            }
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn a_look_at_the_past_is_not_taken_for_the_end() {
+        use EniStatus::{Attaching, Available, Detaching, InUse};
+        let goal = Goal::InUse("i-1".into());
+        let reached = |goal: &Goal, shown: &[Option<EniStatus>]| looks(goal, shown).expect("not undone");
+        assert_eq!(reached(&goal, &[Some(Attaching), Some(InUse)]), Some(2));
+        // Detached a moment ago, attached again, and read as before both.
+        assert_eq!(reached(&goal, &[Some(InUse), Some(Available), Some(Attaching), Some(InUse)]), Some(4));
+        assert_eq!(reached(&goal, &[Some(InUse), Some(InUse), Some(InUse)]), Some(3));
+        assert_eq!(reached(&Goal::InUse("i-2".into()), &[Some(Attaching), Some(InUse)]), None);
+        assert_eq!(reached(&Goal::Available, &[Some(Available), Some(InUse), Some(Detaching)]), None);
+        assert_eq!(reached(&Goal::Available, &[Some(Detaching), Some(Available)]), Some(2));
+        assert_eq!(reached(&Goal::Gone, &[None, None, Some(EniStatus::Deleting), None, None]), None);
+        assert_eq!(reached(&Goal::Gone, &[None, None, None]), Some(3));
+    }
+
+    #[test]
+    fn an_attachment_that_goes_back_is_undone() {
+        let back = [EniStatus::Attaching, EniStatus::Available, EniStatus::Available, EniStatus::Available];
+        let failure = looks(&Goal::InUse("i-1".into()), &back.map(Some)).expect_err("undone");
+        assert!(failure.text().starts_with("error: eni-1 is Available again"), "{}", failure.text());
     }
 }
