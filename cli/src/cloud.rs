@@ -12,13 +12,14 @@ mod whoami;
 
 use clap::Subcommand;
 use serde::Serialize;
+use terway_cloud::system::SystemEntropy;
 use terway_core::{
     cloud::{Cloud, CloudError, Page},
     entropy::Entropy,
     id::ClientToken,
 };
 
-use crate::{connect::Options, failure::Failure, print, system::SystemEntropy};
+use crate::{connect::Options, failure::Failure, print};
 
 /// `cloud`
 #[derive(Debug, clap::Args)]
@@ -122,11 +123,7 @@ fn token(given: Option<&String>) -> Result<ClientToken, Failure> {
             Err(Failure::input(format!("--client-token: `{text}` is not 1 to 64 ASCII characters")))
         }
         Some(text) => Ok(text.as_str().into()),
-        None => {
-            let entropy = SystemEntropy::new()
-                .map_err(|error| Failure::input(format!("`/dev/urandom` can not be read: {error}")))?;
-            Ok(format!("cli-{:016x}{:016x}", entropy.next_u64(), entropy.next_u64()).into())
-        }
+        None => Ok(format!("cli-{:016x}{:016x}", SystemEntropy.next_u64(), SystemEntropy.next_u64()).into()),
     }
 }
 

@@ -10,14 +10,12 @@ use terway_cloud::{
     metadata::{DEFAULT_BASE, MetadataClient},
     role::RoleCredentials,
     secret::Secret,
+    system::{ProcessSpawner, SystemClock, SystemEntropy},
 };
 use terway_core::cloud::Product;
 use tokio::time::timeout;
 
-use crate::{
-    failure::Failure,
-    system::{SystemClock, SystemEntropy, Tasks},
-};
+use crate::failure::Failure;
 
 const REGION: &str = "ALIBABA_CLOUD_REGION_ID";
 const ECS: &str = "ECS_ENDPOINT";
@@ -67,10 +65,8 @@ impl Options {
     /// reads the environment.
     pub(crate) async fn connect(&self, var: impl Fn(&str) -> Option<String>) -> Result<Connection, Failure> {
         let var = |name: &str| var(name).filter(|value| !value.is_empty());
-        let entropy = SystemEntropy::new()
-            .map_err(|error| Failure::input(format!("`/dev/urandom` can not be read: {error}")))?;
-        let clock = SystemClock::new(&*entropy);
-        let http = http::system(Arc::new(Tasks)).map_err(|error| Failure::input(causes(&error)))?;
+        let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
+        let http = http::system(ProcessSpawner::shared()).map_err(|error| Failure::input(causes(&error)))?;
         let metadata = Arc::new(MetadataClient::new(http.clone(), &self.metadata_endpoint));
         let sources = Sources {
             explicit: self.explicit()?,

@@ -9,7 +9,6 @@ mod cloud;
 mod connect;
 mod failure;
 mod print;
-mod system;
 
 use std::process::ExitCode;
 
