@@ -3,7 +3,7 @@
 use serde_json::Value;
 use terway_core::cloud::Action;
 
-use super::client::{ECS, Server, VPC};
+use super::client::{ECS, Server, VPC, within};
 
 /// Whether a value has a field at a path like `Xs.X[].Id`; lists must not be empty.
 fn has(value: &Value, path: &str) -> bool {
@@ -175,12 +175,15 @@ async fn routes(server: &Server) {
     assert_has("CreateRouteEntry", &made, &["RouteEntryId"]);
     let id = made["RouteEntryId"].as_str().expect("an id");
     let custom = [route[0], ("RouteEntryType", "Custom")];
-    let entries = loop {
-        let entries = server.ok(VPC, "DescribeRouteEntryList", &custom).await;
-        if entries["RouteEntrys"]["RouteEntry"][0]["Status"] == "Available" {
-            break entries;
+    let entries = within(async {
+        loop {
+            let entries = server.ok(VPC, "DescribeRouteEntryList", &custom).await;
+            if entries["RouteEntrys"]["RouteEntry"][0]["Status"] == "Available" {
+                break entries;
+            }
         }
-    };
+    })
+    .await;
     assert_has("DescribeRouteEntryList", &entries, &["NextToken"]);
     for name in [
         "RouteEntryId",
@@ -200,9 +203,13 @@ async fn routes(server: &Server) {
 
 /// Waits until an ENI is in a state.
 async fn settled(server: &Server, id: &str, status: &str) {
-    while server.endpoint.cloud().eni(&id.into()).is_none_or(|eni| format!("{:?}", eni.status) != status) {
-        tokio::task::yield_now().await;
-    }
+    within(async {
+        while server.endpoint.cloud().eni(&id.into()).is_none_or(|eni| format!("{:?}", eni.status) != status)
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -235,19 +242,22 @@ async fn pages_of_every_kind_hold_each_row_once() {
     let server = Server::start().await;
     let mut ids = Vec::new();
     let mut next = String::new();
-    loop {
-        let mut params = vec![("MaxResults", "3")];
-        if !next.is_empty() {
-            params.push(("NextToken", next.as_str()));
+    within(async {
+        loop {
+            let mut params = vec![("MaxResults", "3")];
+            if !next.is_empty() {
+                params.push(("NextToken", next.as_str()));
+            }
+            let page = server.ok(ECS, "DescribeNetworkInterfaces", &params).await;
+            let rows = page["NetworkInterfaceSets"]["NetworkInterfaceSet"].as_array().expect("rows");
+            ids.extend(rows.iter().map(|row| row["NetworkInterfaceId"].as_str().expect("an id").to_owned()));
+            next = page["NextToken"].as_str().expect("a text").to_owned();
+            if next.is_empty() {
+                break;
+            }
         }
-        let page = server.ok(ECS, "DescribeNetworkInterfaces", &params).await;
-        let rows = page["NetworkInterfaceSets"]["NetworkInterfaceSet"].as_array().expect("rows");
-        ids.extend(rows.iter().map(|row| row["NetworkInterfaceId"].as_str().expect("an id").to_owned()));
-        next = page["NextToken"].as_str().expect("a text").to_owned();
-        if next.is_empty() {
-            break;
-        }
-    }
+    })
+    .await;
     assert_eq!(ids, ["eni-00000001", "eni-00000002", "eni-00000003", "eni-00000004"]);
     for (number, rows) in [("1", 3), ("2", 1), ("3", 0)] {
         let params = [("PageNumber", number), ("PageSize", "3")];

@@ -1,6 +1,10 @@
 //! A served account, and a client that signs as it is told.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -34,6 +38,8 @@ pub(crate) struct Server {
     pub(crate) openapi: SocketAddr,
     pub(crate) metadata: SocketAddr,
     pub(crate) control: SocketAddr,
+    /// The control API without a socket.
+    pub(crate) handle: Arc<Control>,
 }
 
 impl Server {
@@ -51,6 +57,7 @@ impl Server {
         cloud.set_observer(events.clone());
         let endpoint = Endpoint::new(cloud, Keys::new(7, None), clock.clone());
         let control = Control::new(Arc::clone(&endpoint), events);
+        let handle = Arc::clone(&control);
         let (api, meta) = (Arc::clone(&endpoint), Arc::clone(&endpoint));
         let openapi = listen(move |request| {
             let endpoint = Arc::clone(&api);
@@ -64,7 +71,8 @@ impl Server {
             let control = Arc::clone(&control);
             async move { Ok(control.answer(request).await) }
         });
-        Self { endpoint, clock, openapi: openapi.await, metadata: metadata.await, control: control.await }
+        let (openapi, metadata, control) = (openapi.await, metadata.await, control.await);
+        Self { endpoint, clock, openapi, metadata, control, handle }
     }
 
     /// The date that clients write now.
@@ -137,9 +145,14 @@ pub(crate) async fn connect(to: SocketAddr) -> SendRequest<Full<Bytes>> {
     sender
 }
 
+/// What has to end: a test that waits for what never comes fails instead of waiting on.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), work).await.expect("it comes to an end")
+}
+
 /// One request on a connection of its own.
 pub(crate) async fn exchange(to: SocketAddr, request: Request<Bytes>) -> hyper::Result<Response<Bytes>> {
-    whole(connect(to).await.send_request(request.map(Full::new)).await?).await
+    within(async { whole(connect(to).await.send_request(request.map(Full::new)).await?).await }).await
 }
 
 pub(crate) async fn whole(response: Response<hyper::body::Incoming>) -> hyper::Result<Response<Bytes>> {

@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::client::{ECS, Server, Signer, exchange};
+use super::client::{ECS, Server, Signer, exchange, within};
 
 fn impatient() -> CloudModel {
     CloudModel { timeout_ms: 50, ..CloudModel::instant() }
@@ -34,7 +34,7 @@ async fn a_lost_answer_closes_the_connection_and_the_eni_is_there() {
     let mut stream = TcpStream::connect(server.openapi).await.expect("it listens");
     stream.write_all(raw.as_bytes()).await.expect("it reads");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.expect("it is closed in order");
+    within(stream.read_to_end(&mut answer)).await.expect("it is closed in order");
     assert_eq!(String::from_utf8_lossy(&answer), "", "not a byte");
     assert_eq!(server.endpoint.cloud().eni_count(), 1, "it was applied");
     server.endpoint.cloud().remove_window(id);

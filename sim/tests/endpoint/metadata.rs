@@ -5,7 +5,7 @@ use http::{Method, Request};
 use serde_json::Value;
 use terway_sim::cloud::MetadataFault;
 
-use super::client::{ECS, Server, Signer, exchange};
+use super::client::{ECS, Server, Signer, exchange, within};
 
 async fn ask(server: &Server, method: Method, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let mut request = Request::builder().method(method).uri(path).header("host", "100.100.100.200");
@@ -58,7 +58,7 @@ async fn each_nic_tells_its_addresses_and_where_it_is() {
     let id = eni["NetworkInterfaceId"].as_str().expect("an id");
     let attach = [("NetworkInterfaceId", id), ("InstanceId", "i-sim-1")];
     server.ok(ECS, "AttachNetworkInterface", &attach).await;
-    while read(&server, "network/interfaces/macs/").await.lines().count() < 2 {}
+    within(async { while read(&server, "network/interfaces/macs/").await.lines().count() < 2 {} }).await;
     let more = [("NetworkInterfaceId", id), ("SecondaryPrivateIpAddressCount", "1")];
     server.ok(ECS, "AssignPrivateIpAddresses", &more).await;
     let nic = format!("network/interfaces/macs/{}", eni["MacAddress"].as_str().expect("a MAC"));
