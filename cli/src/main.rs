@@ -2,7 +2,7 @@
 //!
 //! - 0: done; 1: the cloud refused, or did not get there in time; 2: bad input.
 //! - [`cloud`] is the cloud's API by hand; [`connect`] makes its client of options, environment and
-//!   metadata; [`system`] is the machine behind the ports.
+//!   metadata.
 //! - [`mod@print`] lays out what is told; [`failure`] says what went wrong and what to do.
 
 mod cloud;
