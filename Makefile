@@ -19,7 +19,7 @@ lint: ## Format, lints, documentation, licences
 sim-check: ## Same seed, same trace; corpus; forty seeds; a thousand nodes
 	@bash .ci/run 00 60 70 80 90
 
-bench: ## Criterion benches of the agent and the planner
+bench: ## Benches of the agent, the planner, the cloud client and the endpoint
 	@ci/setup
 	@bash -c 'source ci/lib.sh && cargo bench --locked -p terway-benches'
 

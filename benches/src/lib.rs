@@ -5,7 +5,8 @@
 //!
 //! - [`goal`]: figures beside their goals; [`node`]: pools of a full node; [`store`]: stores on a file
 //!   and in memory.
-//! - `benches/planner.rs`, `benches/events.rs`, `benches/store.rs`: what is measured.
+//! - `benches/planner.rs`, `benches/events.rs`, `benches/store.rs`,
+//!   `benches/cloud.rs`, `benches/endpoint.rs`: what is measured.
 
 pub mod goal;
 pub mod node;
