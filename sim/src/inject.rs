@@ -156,7 +156,7 @@ fn network(world: &World, fault: &Fault) -> Option<Vec<String>> {
     let of_network = fault.kind.traits().target == terway_chaos::kind::TargetKind::Zone;
     of_network.then(|| match &fault.target {
         Target::Zone(zone) => vec![zone.clone()],
-        _ => world.zones(),
+        _ => world.scenario.zones(),
     })
 }
 

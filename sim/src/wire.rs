@@ -27,7 +27,6 @@ use terway_chaos::draw;
 use self::hosts::{Stage, Wire};
 use crate::{
     run::{Progress, RunError, RunOutcome, RunSpec, Wall, simulate},
-    scenario::Scenario,
     time,
 };
 
@@ -39,7 +38,7 @@ pub fn run(spec: &RunSpec, progress: &mut dyn FnMut(Progress)) -> Result<RunOutc
     let wall = Wall::start();
     fastrand::seed(draw::hash(spec.seed, "fastrand", ""));
     let _shared = time::Shared::begin();
-    let zones = zones(&spec.scenario);
+    let zones = spec.scenario.zones();
     let stage = Stage::new(&zones);
     let longest = spec.scenario.duration + spec.scenario.settle;
     let mut net = net::Net::new(draw::hash(spec.seed, "network", ""), &spec.scenario.wire, longest);
@@ -74,13 +73,4 @@ pub fn run(spec: &RunSpec, progress: &mut dyn FnMut(Progress)) -> Result<RunOutc
     }
     drop(net);
     outcome.take().unwrap_or_else(|| Err(RunError::Setup("the run ended without an outcome".to_owned())))
-}
-
-/// All zones of a scenario, by name.
-fn zones(scenario: &Scenario) -> Vec<String> {
-    let mut zones: Vec<String> =
-        scenario.cluster.vswitches.iter().map(|vswitch| vswitch.zone.clone()).collect();
-    zones.sort_unstable();
-    zones.dedup();
-    zones
 }

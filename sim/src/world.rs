@@ -272,17 +272,8 @@ impl World {
         mix.first().map(|(name, _)| name.clone()).unwrap_or_default()
     }
 
-    /// All zones, by name.
-    pub fn zones(&self) -> Vec<String> {
-        let mut zones: Vec<String> =
-            lock(&self.vswitches).iter().map(|vswitch| vswitch.zone.clone()).collect();
-        zones.sort_unstable();
-        zones.dedup();
-        zones
-    }
-
     fn zone_of(&self, index: u32) -> (String, String) {
-        let zones = self.zones();
+        let zones = self.scenario.zones();
         let zone = zones[index as usize % zones.len()].clone();
         let vswitches = lock(&self.vswitches);
         let first = vswitches.iter().find(|vswitch| vswitch.zone == zone);

@@ -156,61 +156,61 @@ impl Cloud for Scripted {
         Err(error(Action::CreateNetworkInterface, "Forbidden.RAM"))
     }
     async fn attach_eni(&self, _: &EniId, _: &InstanceId) -> Result<(), CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn detach_eni(&self, _: &EniId, _: &InstanceId) -> Result<(), CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn describe_enis(&self, _: &EniFilter, _: Option<String>) -> Result<Page<Eni>, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn assign_ipv4(&self, _: &Assign) -> Result<AddressSet, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn assign_ipv6(&self, _: &Assign) -> Result<AddressSet, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn unassign_ipv4(&self, _: &EniId, _: &AddressSet) -> Result<(), CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn unassign_ipv6(&self, _: &EniId, _: &AddressSet) -> Result<(), CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn describe_instance_type(&self, _: &InstanceType) -> Result<InstanceLimits, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn describe_vswitches(
         &self,
         _: &VSwitchFilter,
         _: Option<String>,
     ) -> Result<Page<VSwitch>, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn describe_security_groups(
         &self,
         _: &[SecurityGroupId],
     ) -> Result<Vec<SecurityGroup>, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn describe_route_tables(
         &self,
         _: &VpcId,
         _: Option<String>,
     ) -> Result<Page<RouteTable>, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn describe_route_entries(
         &self,
         _: &RouteTableId,
         _: Option<String>,
     ) -> Result<Page<RouteEntry>, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn create_route_entry(&self, _: &CreateRoute) -> Result<RouteEntryId, CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
     async fn delete_route_entry(&self, _: &RouteEntry) -> Result<(), CloudError> {
-        unimplemented!()
+        unreachable!("no test here makes this call")
     }
 }
 

@@ -53,13 +53,13 @@ fn vswitches(scenario: &Scenario) -> Result<(), InputError> {
                 return Err(value(format!("{entry}.cidr"), vswitch.cidr, allowed));
             }
         }
-        let zones: Vec<&str> = scenario.cluster.vswitches.iter().map(|v| v.zone.as_str()).collect();
-        if !zones.contains(&vswitch.zone.as_str()) {
+        let zones = scenario.zones();
+        if !zones.contains(&vswitch.zone) {
             return Err(InputError::Value {
                 field: format!("{entry}.zone"),
                 value: vswitch.zone.clone(),
                 allowed: "a zone of cluster.vswitches, since no node is elsewhere".to_owned(),
-                near: near::nearest(&vswitch.zone, zones).map(str::to_owned),
+                near: near::nearest(&vswitch.zone, zones.iter().map(String::as_str)).map(str::to_owned),
             });
         }
     }
@@ -82,9 +82,7 @@ fn rates(scenario: &Scenario) -> Result<(), InputError> {
 
 /// A simulated network carries a zone each host, and not many.
 fn hosts(scenario: &Scenario) -> Result<(), InputError> {
-    let mut zones: Vec<&str> = scenario.cluster.vswitches.iter().map(|v| v.zone.as_str()).collect();
-    zones.sort_unstable();
-    zones.dedup();
+    let zones = scenario.zones();
     if scenario.profile == ProfileKind::Wire && zones.len() > MOST_ZONES {
         let allowed = format!("vSwitches in at most {MOST_ZONES} zones under the wire profile");
         return Err(value("cluster.vswitches".to_owned(), format!("in {} zones", zones.len()), allowed));
@@ -136,16 +134,15 @@ fn burst(scenario: &Scenario) -> Result<(), InputError> {
 fn targets(scenario: &Scenario) -> Result<(), InputError> {
     let all = all_vswitches(scenario);
     let ids: Vec<&str> = all.iter().map(|(_, vswitch)| vswitch.id.as_str()).collect();
-    let mut zones: Vec<&str> = all.iter().map(|(_, vswitch)| vswitch.zone.as_str()).collect();
-    zones.sort_unstable();
-    zones.dedup();
+    let zones = scenario.zones();
     let check = |field: String, target: &Target| {
         let (value, allowed, near) = match target {
             Target::VSwitch(id) if !ids.contains(&id.as_str()) => {
                 (id, ids.join(", "), near::nearest(id, ids.iter().copied()).map(str::to_owned))
             }
-            Target::Zone(name) if !zones.contains(&name.as_str()) => {
-                (name, zones.join(", "), near::nearest(name, zones.iter().copied()).map(str::to_owned))
+            Target::Zone(name) if !zones.contains(name) => {
+                let near = near::nearest(name, zones.iter().map(String::as_str)).map(str::to_owned);
+                (name, zones.join(", "), near)
             }
             Target::CloudAction(name) => match cloud::action(name) {
                 Ok(_) => return Ok(()),

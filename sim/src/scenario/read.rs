@@ -75,6 +75,14 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// All zones, by name. Events add vSwitches to these alone.
+    pub fn zones(&self) -> Vec<String> {
+        let mut zones: Vec<String> = self.cluster.vswitches.iter().map(|v| v.zone.clone()).collect();
+        zones.sort_unstable();
+        zones.dedup();
+        zones
+    }
+
     /// The most nodes that a run of this scenario starts with.
     pub(super) fn most_nodes(&self) -> u32 {
         self.swarm.map_or(self.nodes, |swarm| swarm.max_nodes)

@@ -10,7 +10,7 @@ use terway_core::{
 };
 
 use crate::{
-    ground::{Ground, create, prefixes, refused, v4, v6},
+    ground::{Ground, create, refused, v4},
     site,
 };
 
@@ -58,7 +58,6 @@ pub(super) async fn an_eni_is_not_made_of_too_much(on: Ground) {
     request.security_groups = (0..11).map(|_| site::GROUP.into()).collect();
     refused(on.cloud.create_eni(&request).await, "InvalidParameter", Fatal);
     refused(on.cloud.create_eni(&create(&"t".repeat(65), v4(1))).await, "InvalidParameter", Fatal);
-    let _ = (prefixes(1), v6(1));
 }
 
 pub(super) async fn the_account_holds_no_more_enis_than_its_quota(on: Ground) {
