@@ -1,0 +1,17 @@
+//! The kernel: netlink for links, addresses, routes, rules, neighbours and queues; `/proc/sys` for settings.
+//!
+//! - [`direct`]: one blocking socket for each namespace, no runtime: the plugin's side.
+//! - [`rtnl`]: the agent's side, asynchronous, on the host's namespace only.
+//! - [`netns`]: entering a namespace, on a thread of its own.
+//!
+//! Both executors speak the same messages and read the same answers; they differ in how they wait.
+
+mod decode;
+pub mod direct;
+mod encode;
+pub mod netns;
+pub mod rtnl;
+mod run;
+mod snapshot;
+mod sysctl;
+mod tbf;

@@ -1,0 +1,248 @@
+//! The plugin's side: blocking netlink, one socket for each namespace.
+//!
+//! A process that lives for milliseconds should not start a runtime. Requests of a batch leave in one system call
+//! and the kernel has done them all when that call returns; only then are the acknowledgements read.
+
+mod socket;
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    net::IpAddr,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+};
+
+use socket::Socket;
+
+pub use super::run::{ApplyError, ObserveError, Refused};
+use super::{
+    encode::{self, Names},
+    netns,
+    run::{self, already_gone, concerns, is_sysctl, link_of, taken_up},
+    snapshot::Snapshot,
+    sysctl,
+};
+use crate::{
+    desired::{desired, desired_eni},
+    name,
+    op::{Change, NetOp},
+    pod::{EniNet, HostFacts, PodNet},
+    select,
+    state::{NetState, Place, Side},
+};
+
+/// Makes changes, the host's in the calling thread's namespace, the pod's in `netns`. When one is refused, those
+/// before it are undone and nothing of the list is left; removals of what is not there are no errors.
+pub fn apply(netns: &Path, ops: &[NetOp]) -> Result<(), ApplyError> {
+    let mut kernel = Kernel::open(Some(netns), concerns(ops, Place::Pod))?;
+    let mut done = Vec::new();
+    for run in run::runs(ops) {
+        let refused = kernel.run(run, &mut done);
+        if let Some(refused) = refused.into_iter().next() {
+            return Err(ApplyError::Refused { refused, left: kernel.undo(&done) });
+        }
+    }
+    kernel.settle(ops);
+    Ok(())
+}
+
+/// Makes changes as far as they can be made: for teardown, where one refusal must not keep the rest. Without
+/// `netns`, or when it is gone, the pod's changes are passed over: they went with the namespace. Returns what was
+/// refused.
+pub fn apply_all(netns: Option<&Path>, ops: &[NetOp]) -> Result<Vec<Refused>, ApplyError> {
+    let netns = netns.filter(|path| path.exists());
+    let ops: Vec<NetOp> =
+        ops.iter().filter(|op| netns.is_some() || op.place == Place::Host).cloned().collect();
+    let mut kernel = Kernel::open(netns, concerns(&ops, Place::Pod))?;
+    let mut done = Vec::new();
+    Ok(run::runs(&ops).into_iter().flat_map(|run| kernel.run(run, &mut done)).collect())
+}
+
+/// What is there of a pod: on the host, and in `netns` where it is given. Settings are read as far as the pod's
+/// desired state names them.
+pub fn observe(netns: Option<&Path>, pod: &PodNet, facts: &HostFacts) -> Result<NetState, ObserveError> {
+    let host_name = name::host_veth_name(&pod.pod, &pod.ifname);
+    // Without its ENI a pod has no desired state, but can be taken down.
+    let wanted = desired(pod, facts).unwrap_or_default();
+    let mut host = snapshot_here(Place::Host)?;
+    let mut state = NetState::default();
+    if let Some(path) = netns {
+        let open =
+            netns::open(path).map_err(|source| ObserveError::Namespace { place: Place::Pod, source })?;
+        let keys = &wanted.pod.sysctls;
+        let look = || {
+            let mut socket = Socket::open()?;
+            Ok((socket.snapshot()?, sysctl::read_all(keys.keys())?))
+        };
+        let (mut inside, sysctls) = netns::within(open.as_fd(), look)
+            .map_err(|source| ObserveError::Dump { place: Place::Pod, source })?;
+        Snapshot::join(&mut host, &host_name, &mut inside, &pod.ifname);
+        state.pod = select::inside(inside.side(), pod);
+        state.pod.sysctls = sysctls;
+    }
+    let ips: Vec<IpAddr> = pod.ips.iter().collect();
+    state.host = select::of_pod(host.side(), &host_name, &ips);
+    state.host.sysctls = read_here(&wanted.host)?;
+    Ok(state)
+}
+
+/// What is there of an ENI.
+pub fn observe_eni(eni: &EniNet, facts: &HostFacts) -> Result<Side, ObserveError> {
+    let Some(link) = facts.enis.get(&eni.mac) else { return Ok(Side::default()) };
+    let host = snapshot_here(Place::Host)?;
+    let gateways: Vec<IpAddr> = eni.gateway.iter().collect();
+    let mut side = select::of_eni(host.side(), &link.name, &gateways);
+    side.sysctls = read_here(&desired_eni(eni, facts).unwrap_or_default())?;
+    // Where a veth stands in for hardware, it is an interface like any other.
+    for link in side.links.values_mut() {
+        link.kind = crate::state::LinkKind::Nic;
+    }
+    Ok(side)
+}
+
+/// All that is in the calling thread's namespace, settings apart.
+pub fn observe_all() -> Result<Side, ObserveError> {
+    Ok(snapshot_here(Place::Host)?.side().clone())
+}
+
+/// The node's facts, of the calling thread's namespace.
+pub fn host_facts() -> Result<HostFacts, ObserveError> {
+    Ok(snapshot_here(Place::Host)?.facts())
+}
+
+fn snapshot_here(place: Place) -> Result<Snapshot, ObserveError> {
+    let mut socket = Socket::open().map_err(|source| ObserveError::Namespace { place, source })?;
+    socket.snapshot().map_err(|source| ObserveError::Dump { place, source })
+}
+
+fn read_here(wanted: &Side) -> Result<BTreeMap<String, u32>, ObserveError> {
+    let read = sysctl::read_all(wanted.sysctls.keys());
+    read.map_err(|source| ObserveError::Dump { place: Place::Host, source })
+}
+
+/// Both namespaces, open for changes.
+struct Kernel {
+    host: Socket,
+    pod: Option<(File, Option<Socket>)>,
+}
+
+impl Kernel {
+    fn open(netns: Option<&Path>, inside: bool) -> Result<Self, ApplyError> {
+        let reach = |place| move |source| ApplyError::Namespace { place, source };
+        let host = Socket::open().map_err(reach(Place::Host))?;
+        let Some(path) = netns else { return Ok(Self { host, pod: None }) };
+        let file = netns::open(path).map_err(reach(Place::Pod))?;
+        let enter = || netns::within(file.as_fd(), Socket::open);
+        let socket = inside.then(enter).transpose().map_err(reach(Place::Pod))?;
+        Ok(Self { host, pod: Some((file, socket)) })
+    }
+
+    fn netns(&self) -> io::Result<BorrowedFd<'_>> {
+        let (file, _) = self.pod.as_ref().ok_or_else(no_netns)?;
+        Ok(file.as_fd())
+    }
+
+    /// Sends a run; what was done goes into `done`, and what was refused is returned. A later change of a batch is
+    /// done although an earlier one was refused, so it is in `done` too.
+    fn run(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
+        if run.first().is_some_and(is_sysctl) { self.settings(run, done) } else { self.batch(run, done) }
+    }
+
+    fn batch(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
+        let place = run[0].place;
+        let Self { host, pod } = self;
+        let (socket, other) = match (place, pod) {
+            (Place::Host, pod) => (host, pod.as_ref().map(|(file, _)| file.as_fd())),
+            (Place::Pod, Some((_, Some(socket)))) => (socket, None),
+            (Place::Pod, _) => return run.iter().map(|op| Refused::new(op, no_netns())).collect(),
+        };
+        let mut refused = Vec::new();
+        let mut sent = Vec::new();
+        let indexes = match socket.indexes(run.iter().filter_map(link_of)) {
+            Ok(indexes) => indexes,
+            Err(error) => return vec![Refused::new(&run[0], error)],
+        };
+        let index = |dev: &str| indexes.get(dev).copied();
+        let names = Names { index: &index, other };
+        for op in run {
+            match encode::request(&op.change, &names) {
+                Ok(Some(packet)) => sent.push((op, packet)),
+                Ok(None) => {}
+                // The link of a removal is gone, and what was on it.
+                Err(encode::EncodeError::NoLink(_)) if is_removal(op) => {}
+                Err(error) => refused.push(Refused::new(op, io::Error::other(error))),
+            }
+        }
+        let (ops, packets): (Vec<&NetOp>, Vec<_>) = sent.into_iter().unzip();
+        match socket.exchange(packets) {
+            Err(error) => refused.extend(run.first().map(|op| Refused::new(op, error))),
+            Ok(answers) => {
+                for (op, answer) in ops.into_iter().zip(answers) {
+                    match answer {
+                        Ok(()) => done.push(op.clone()),
+                        Err(error) if already_gone(op, &error) => {}
+                        Err(error) => refused.push(Refused::new(op, error)),
+                    }
+                }
+            }
+        }
+        refused
+    }
+
+    fn settings(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
+        let place = run[0].place;
+        let write =
+            || -> io::Result<Vec<io::Result<Option<u32>>>> { Ok(run.iter().map(write_setting).collect()) };
+        let results = match place {
+            Place::Host => write(),
+            Place::Pod => self.netns().and_then(|netns| netns::within(netns, write)),
+        };
+        let results = match results {
+            Ok(results) => results,
+            Err(error) => return vec![Refused::new(&run[0], error)],
+        };
+        let mut refused = Vec::new();
+        for (op, result) in run.iter().zip(results) {
+            match (result, &op.change) {
+                (Ok(Some(found)), Change::SetSysctl { key, to, .. }) => {
+                    let change = Change::SetSysctl { key: key.clone(), from: Some(found), to: *to };
+                    done.push(NetOp::new(place, change));
+                }
+                (Ok(_), _) => {}
+                (Err(error), _) => refused.push(Refused::new(op, error)),
+            }
+        }
+        refused
+    }
+
+    /// Waits for links to carry packets. What is applied stays so when they cannot be asked for.
+    fn settle(&mut self, ops: &[NetOp]) {
+        let _ = self.host.indexes(taken_up(ops, Place::Host));
+        if let Some((_, Some(socket))) = &mut self.pod {
+            let _ = socket.indexes(taken_up(ops, Place::Pod));
+        }
+    }
+
+    /// Takes back what was done, last first, as far as it can be.
+    fn undo(&mut self, done: &[NetOp]) -> Vec<Refused> {
+        let back: Vec<NetOp> = done.iter().rev().filter_map(NetOp::inverse).collect();
+        run::runs(&back).into_iter().flat_map(|run| self.run(run, &mut Vec::new())).collect()
+    }
+}
+
+fn is_removal(op: &NetOp) -> bool {
+    matches!(op.change, Change::Del(_) | Change::DelLink { .. })
+}
+
+fn write_setting(op: &NetOp) -> io::Result<Option<u32>> {
+    match &op.change {
+        Change::SetSysctl { key, to, .. } => sysctl::write(key, *to),
+        _ => Ok(None),
+    }
+}
+
+fn no_netns() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the pod's namespace was not given")
+}

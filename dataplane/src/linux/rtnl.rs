@@ -1,0 +1,375 @@
+//! The agent's side: rtnetlink, asynchronous, on the namespace that the connection was opened in.
+//!
+//! The agent never enters a pod. It sets up ENIs as they appear, gives live pods back what was taken from them,
+//! and removes what belongs to no pod.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use futures::{StreamExt, future::join_all};
+use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage as Message;
+use rtnetlink::{Handle, MulticastGroup};
+use terway_core::{
+    host::{Endpoint, HostNet},
+    id::{Mac, PodKey},
+};
+use tokio::{
+    sync::Notify,
+    time::{Duration, sleep},
+};
+
+use super::{
+    encode::{self, EncodeError, Names, Packet},
+    run::{self, ApplyError, ObserveError, Refused, already_gone, is_sysctl, link_of, taken_up},
+    snapshot::Snapshot,
+    sysctl,
+};
+use crate::{
+    desired::{DesiredError, desired, desired_eni},
+    difference, name,
+    op::{Change, NetOp},
+    orphan::{self, Owners},
+    pod::{EniNet, HostFacts, PodNet},
+    select,
+    state::{LinkKind, NetState, Place, Side},
+};
+
+/// How often a dump is begun anew because the state changed under it or another dump was under way. With
+/// [`DUMP_PAUSE`] in between: a quarter of a second, many times what dumps of a full node take.
+const DUMP_ATTEMPTS: usize = 128;
+/// How long another dump is given to end.
+const DUMP_PAUSE: Duration = Duration::from_millis(2);
+
+/// What carries messages to and from the kernel: to be run as a task for as long as the [`Kernel`] is used.
+pub type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The host's kernel.
+#[derive(Clone)]
+pub struct Kernel {
+    handle: Handle,
+    links_changed: Arc<Notify>,
+    seen: Arc<Mutex<Vec<Mac>>>,
+}
+
+/// Why the agent could not do what it wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The state was not seen.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// No state can be wanted.
+    #[error(transparent)]
+    Desired(#[from] DesiredError),
+    /// The kernel refused.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+impl Kernel {
+    /// Opens the calling thread's namespace. Within a tokio runtime.
+    pub fn open() -> io::Result<(Self, Connection)> {
+        let (mut requests, handle, _) = rtnetlink::new_connection()?;
+        // By default the end of an answer and the end of the connection look the same.
+        requests.set_forward_done(true);
+        requests.set_forward_ack(true);
+        let (events, _, mut messages) = rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
+        let links_changed = Arc::new(Notify::new());
+        let changed = Arc::clone(&links_changed);
+        let listen = async move {
+            while let Some((message, _)) = messages.next().await {
+                // An overrun has lost some: whoever waits looks at the kernel anyway.
+                match message.payload {
+                    NetlinkPayload::InnerMessage(it) if !it.is_new_link() && !it.is_del_link() => {}
+                    _ => changed.notify_one(),
+                }
+            }
+        };
+        let connection = async move {
+            futures::join!(requests, events, listen);
+        };
+        let seen = Arc::default();
+        Ok((Self { handle, links_changed, seen }, Box::pin(connection)))
+    }
+
+    /// The node's facts.
+    pub async fn facts(&self) -> Result<HostFacts, ObserveError> {
+        Ok(self.snapshot().await?.facts())
+    }
+
+    /// All that is on the host. Settings are read as far as `keys` names them.
+    pub async fn observe(&self, keys: impl IntoIterator<Item = &String>) -> Result<Side, ObserveError> {
+        let mut side = self.snapshot().await?.side().clone();
+        side.sysctls =
+            sysctl::read_all(keys).map_err(|source| ObserveError::Dump { place: Place::Host, source })?;
+        Ok(side)
+    }
+
+    /// Makes an ENI what it is to be; returns the changes made, none when it was that already.
+    pub async fn set_up(&self, eni: &EniNet) -> Result<Vec<NetOp>, KernelError> {
+        let facts = self.facts().await?;
+        let wanted = desired_eni(eni, &facts)?;
+        let actual = self.observe_eni(eni, &facts).await?;
+        let ops = difference::repair_eni(&actual, &wanted);
+        self.apply(&ops).await?;
+        Ok(ops)
+    }
+
+    /// Takes from an ENI what [`Self::set_up`] gave it. One that has left the node took it along.
+    pub async fn tear_down(&self, eni: &EniNet) -> Result<Vec<NetOp>, KernelError> {
+        let facts = self.facts().await?;
+        if !facts.enis.contains_key(&eni.mac) {
+            return Ok(Vec::new());
+        }
+        let wanted = desired_eni(eni, &facts)?;
+        let mut actual = self.observe_eni(eni, &facts).await?;
+        let given: Vec<_> = wanted.objects().collect();
+        let foreign: Vec<_> = actual.objects().filter(|object| !given.contains(object)).collect();
+        for object in &foreign {
+            actual.remove(object);
+        }
+        let ops = crate::diff::diff(&NetState::of_host(actual), &NetState::default());
+        self.apply(&ops).await?;
+        Ok(ops)
+    }
+
+    /// Gives live pods back what they lack on the host; returns what was done, by pod.
+    pub async fn repair(&self, pods: &[PodNet]) -> Result<BTreeMap<PodKey, Vec<NetOp>>, KernelError> {
+        let snapshot = self.snapshot().await?;
+        let facts = snapshot.facts();
+        let mut host = snapshot.side().clone();
+        let mut keys = BTreeMap::new();
+        for pod in pods {
+            keys.extend(desired(pod, &facts)?.host.sysctls);
+        }
+        host.sysctls = sysctl::read_all(keys.keys())
+            .map_err(|source| ObserveError::Dump { place: Place::Host, source })?;
+        let repairs = orphan::repairs(&host, pods, &facts)?;
+        for ops in repairs.values() {
+            self.apply(ops).await?;
+        }
+        Ok(repairs)
+    }
+
+    /// Removes what belongs to no pod and is provably ours; returns what was removed.
+    pub async fn sweep(&self, owners: &Owners) -> Result<Vec<NetOp>, KernelError> {
+        let ops = orphan::orphans(self.snapshot().await?.side(), owners);
+        self.apply(&ops).await?;
+        Ok(ops)
+    }
+
+    /// What is there of an ENI.
+    pub async fn observe_eni(&self, eni: &EniNet, facts: &HostFacts) -> Result<Side, ObserveError> {
+        let Some(link) = facts.enis.get(&eni.mac) else { return Ok(Side::default()) };
+        let wanted = desired_eni(eni, facts).unwrap_or_default();
+        let host = self.observe(wanted.sysctls.keys()).await?;
+        let gateways: Vec<IpAddr> = eni.gateway.iter().collect();
+        let mut side = select::of_eni(&host, &link.name, &gateways);
+        // Where a veth stands in for hardware, it is an interface like any other.
+        for link in side.links.values_mut() {
+            link.kind = LinkKind::Nic;
+        }
+        Ok(side)
+    }
+
+    /// Makes changes on the host. When one is refused, those before it are undone.
+    pub async fn apply(&self, ops: &[NetOp]) -> Result<(), ApplyError> {
+        let mut done = Vec::new();
+        for run in run::runs(ops) {
+            let refused = self.run(run, &mut done).await;
+            if let Some(refused) = refused.into_iter().next() {
+                let back: Vec<NetOp> = done.iter().rev().filter_map(NetOp::inverse).collect();
+                let mut left = Vec::new();
+                for run in run::runs(&back) {
+                    left.extend(self.run(run, &mut Vec::new()).await);
+                }
+                return Err(ApplyError::Refused { refused, left });
+            }
+        }
+        // As the plugin's side does; what is applied stays so when they cannot be asked for.
+        let _ = self.indexes(taken_up(ops, Place::Host)).await;
+        Ok(())
+    }
+
+    async fn run(&self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
+        let Some(first) = run.first() else { return Vec::new() };
+        if first.place == Place::Pod {
+            let error = || io::Error::new(io::ErrorKind::Unsupported, "the agent does not enter pods");
+            return run.iter().map(|op| Refused::new(op, error())).collect();
+        }
+        if is_sysctl(first) { settings(run, done) } else { self.batch(run, done).await }
+    }
+
+    /// Requests are queued in order without waiting in between, and their answers awaited together.
+    async fn batch(&self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
+        let indexes = match self.indexes(run.iter().filter_map(link_of)).await {
+            Ok(indexes) => indexes,
+            Err(error) => return vec![Refused::new(&run[0], error)],
+        };
+        let index = |dev: &str| indexes.get(dev).copied();
+        let names = Names { index: &index, other: None };
+        let (mut refused, mut waiting) = (Vec::new(), Vec::new());
+        for op in run {
+            let removal = matches!(op.change, Change::Del(_) | Change::DelLink { .. });
+            match encode::request(&op.change, &names) {
+                Ok(Some(packet)) => waiting.push(self.answer(op, packet)),
+                Ok(None) => {}
+                Err(EncodeError::NoLink(_)) if removal => {}
+                Err(error) => refused.push(Refused::new(op, io::Error::other(error))),
+            }
+        }
+        for (op, answer) in join_all(waiting).await {
+            match answer {
+                Ok(()) => done.push(op.clone()),
+                Err(error) if already_gone(op, &error) => {}
+                Err(error) => refused.push(Refused::new(op, error)),
+            }
+        }
+        refused
+    }
+
+    /// Sends a request at once; the future is its answer.
+    fn answer<'a>(
+        &self,
+        op: &'a NetOp,
+        packet: Packet,
+    ) -> impl Future<Output = (&'a NetOp, io::Result<()>)> + use<'a> {
+        let stream = self.handle.clone().request(packet);
+        async move {
+            let mut stream = match stream {
+                Ok(stream) => stream,
+                Err(error) => return (op, Err(io::Error::other(error))),
+            };
+            while let Some(message) = stream.next().await {
+                if let NetlinkPayload::Error(error) = message.payload {
+                    return (op, error.code.map_or(Ok(()), |_| Err(error.to_io())));
+                }
+            }
+            (op, Err(closed()))
+        }
+    }
+
+    async fn indexes<'a>(&self, names: impl Iterator<Item = &'a str>) -> io::Result<BTreeMap<String, u32>> {
+        let mut indexes = BTreeMap::new();
+        for name in names {
+            if indexes.contains_key(name) {
+                continue;
+            }
+            let mut stream = self.handle.clone().request(encode::get_link(name)).map_err(io::Error::other)?;
+            match stream.next().await.ok_or_else(closed)?.payload {
+                NetlinkPayload::InnerMessage(Message::NewLink(link)) => {
+                    indexes.insert(name.to_string(), link.header.index);
+                }
+                NetlinkPayload::Error(error) if error.raw_code() != -NODEV => return Err(error.to_io()),
+                _ => {}
+            }
+        }
+        Ok(indexes)
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot, ObserveError> {
+        let mut snapshot = Snapshot::default();
+        for request in encode::dumps() {
+            let dump = self.dump(&request).await;
+            let messages = dump.map_err(|source| ObserveError::Dump { place: Place::Host, source })?;
+            for message in &messages {
+                snapshot.take(message);
+            }
+        }
+        Ok(snapshot)
+    }
+
+    async fn dump(&self, request: &Packet) -> io::Result<Vec<Message>> {
+        for _ in 0..DUMP_ATTEMPTS {
+            // The kernel gives a socket one dump at a time, and other tasks have theirs.
+            let Some((messages, whole)) = self.dump_once(request).await? else {
+                sleep(DUMP_PAUSE).await;
+                continue;
+            };
+            if whole {
+                return Ok(messages);
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            format!("the state changed, or the socket was busy, during each of {DUMP_ATTEMPTS} dumps"),
+        ))
+    }
+
+    /// What was dumped and whether it is whole; none when another dump was under way.
+    async fn dump_once(&self, request: &Packet) -> io::Result<Option<(Vec<Message>, bool)>> {
+        let mut stream = self.handle.clone().request(request.clone()).map_err(io::Error::other)?;
+        let (mut messages, mut whole, mut done) = (Vec::new(), true, false);
+        while let Some(message) = stream.next().await {
+            whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
+            match message.payload {
+                NetlinkPayload::InnerMessage(message) => messages.push(message),
+                NetlinkPayload::Error(error) if error.raw_code() == -BUSY => return Ok(None),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                NetlinkPayload::Done(_) => done = true,
+                _ => {}
+            }
+        }
+        if done { Ok(Some((messages, whole))) } else { Err(closed()) }
+    }
+}
+
+const BUSY: i32 = rustix::io::Errno::BUSY.raw_os_error();
+const NODEV: i32 = rustix::io::Errno::NODEV.raw_os_error();
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the netlink connection is closed; its task has ended")
+}
+
+fn settings(run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    for op in run {
+        let Change::SetSysctl { key, to, .. } = &op.change else { continue };
+        match sysctl::write(key, *to) {
+            Ok(None) => {}
+            Ok(found) => {
+                done.push(NetOp::new(op.place, Change::SetSysctl { key: key.clone(), from: found, to: *to }));
+            }
+            Err(error) => refused.push(Refused::new(op, error)),
+        }
+    }
+    refused
+}
+
+#[async_trait]
+impl HostNet for Kernel {
+    async fn nics(&self) -> io::Result<Vec<Mac>> {
+        Ok(self.snapshot().await.map_err(io::Error::other)?.nics())
+    }
+
+    async fn endpoints(&self) -> io::Result<Vec<Endpoint>> {
+        let snapshot = self.snapshot().await.map_err(io::Error::other)?;
+        let ends = snapshot.side().links.iter().filter(|(name, _)| name.starts_with(name::HOST_PREFIX));
+        let endpoints = ends.map(|(link, end)| Endpoint {
+            link: link.clone(),
+            container: name::owner(link, end.alias.as_deref(), end.mac).map(|(container, _)| container),
+            addresses: snapshot.routed_to(link),
+        });
+        Ok(endpoints.collect())
+    }
+
+    /// A pod's links come and go all the time; only a change of the set of NICs is told.
+    async fn nics_changed(&self) {
+        loop {
+            self.links_changed.notified().await;
+            let Ok(nics) = self.nics().await else { return };
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if *seen != nics {
+                *seen = nics;
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! How a list of changes is sent: in runs that go out as one batch, and back again when one fails.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::{
+    op::{Change, NetOp},
+    state::Place,
+};
+
+/// Most requests of a batch. Their acknowledgements wait in the socket's receive buffer until the batch is done,
+/// about 800 bytes each in the kernel's accounting, of 208 KiB by default.
+const BATCH: usize = 64;
+
+/// Changes that can be sent together: in one namespace, all by netlink or all settings, and none that needs the
+/// index of a link made in the same run.
+pub(crate) fn runs(ops: &[NetOp]) -> Vec<&[NetOp]> {
+    let mut runs = Vec::new();
+    let mut rest = ops;
+    while let Some(first) = rest.first() {
+        let together = |op: &NetOp| op.place == first.place && is_sysctl(op) == is_sysctl(first);
+        let mut length = rest.iter().take(BATCH).take_while(|op| together(op)).count();
+        if let Some(birth) = rest[..length].iter().position(|op| matches!(op.change, Change::AddVeth { .. }))
+        {
+            length = birth + 1;
+        }
+        let (run, after) = rest.split_at(length);
+        runs.push(run);
+        rest = after;
+    }
+    runs
+}
+
+/// Whether it is a setting.
+pub(crate) fn is_sysctl(op: &NetOp) -> bool {
+    matches!(op.change, Change::SetSysctl { .. })
+}
+
+/// Whether any of it is in that namespace.
+pub(crate) fn concerns(ops: &[NetOp], place: Place) -> bool {
+    ops.iter().any(|op| op.place == place)
+}
+
+/// Links that a change's request names by index.
+pub(crate) fn link_of(op: &NetOp) -> Option<&str> {
+    match &op.change {
+        Change::AddVeth { .. } | Change::SetSysctl { .. } => None,
+        Change::DelLink { name, .. } => Some(name),
+        Change::SetMtu { dev, .. }
+        | Change::SetMac { dev, .. }
+        | Change::SetAlias { dev, .. }
+        | Change::SetUp { dev, .. } => Some(dev),
+        Change::Add(object) | Change::Del(object) => object.dev(),
+    }
+}
+
+/// Links of a namespace that the changes take up.
+///
+/// One end of a pair goes up before the other, and so without a carrier; its queue stays one that drops all until
+/// the kernel's link watch has run, some time after the other end is up. Asking for the link makes the kernel do
+/// that first (since 6.8), so whoever is told that the pod is ready does not lose the first packet.
+pub(crate) fn taken_up(ops: &[NetOp], place: Place) -> impl Iterator<Item = &str> {
+    ops.iter().filter(move |op| op.place == place).filter_map(|op| match &op.change {
+        Change::SetUp { dev, up: true } => Some(dev.as_str()),
+        _ => None,
+    })
+}
+
+/// Whether a removal failed because there was nothing to remove.
+pub(crate) fn already_gone(op: &NetOp, error: &io::Error) -> bool {
+    let removal = matches!(op.change, Change::Del(_) | Change::DelLink { .. });
+    let gone = [Errno::NOENT, Errno::SRCH, Errno::NODEV, Errno::ADDRNOTAVAIL, Errno::NXIO];
+    removal && error.raw_os_error().is_some_and(|code| gone.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// A change that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {op}: {source}")]
+pub struct Refused {
+    /// The change.
+    pub op: Box<NetOp>,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl Refused {
+    pub(crate) fn new(op: &NetOp, source: io::Error) -> Self {
+        Self { op: Box::new(op.clone()), source }
+    }
+}
+
+/// Why changes were not made. Those made before are undone.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The namespace cannot be entered, or its socket opened.
+    #[error("cannot reach the {place}'s namespace: {source}")]
+    Namespace {
+        /// Which one.
+        place: Place,
+        /// Why.
+        source: io::Error,
+    },
+    /// A change was refused.
+    #[error("{refused}{}", remains(.left))]
+    Refused {
+        /// It, and why.
+        #[source]
+        refused: Refused,
+        /// What could not be undone.
+        left: Vec<Refused>,
+    },
+}
+
+fn remains(left: &[Refused]) -> String {
+    let each = left.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if each.is_empty() {
+        "; what was done before is undone".into()
+    } else {
+        format!("; undoing failed: {each}")
+    }
+}
+
+/// Why a state was not seen.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The namespace cannot be entered, or its socket opened.
+    #[error("cannot reach the {place}'s namespace: {source}")]
+    Namespace {
+        /// Which one.
+        place: Place,
+        /// Why.
+        source: io::Error,
+    },
+    /// A dump failed.
+    #[error("cannot read the network state of the {place}: {source}")]
+    Dump {
+        /// Of which namespace.
+        place: Place,
+        /// Why.
+        source: io::Error,
+    },
+}

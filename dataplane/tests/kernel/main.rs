@@ -1,0 +1,8 @@
+//! The dataplane on the real kernel. As root, in namespaces that the tests make: never in the machine's own.
+
+mod agent;
+mod lifecycle;
+mod tamper;
+mod traffic;
+mod undo;
+mod world;

@@ -1,0 +1,188 @@
+//! Two pods of one node reach each other: ICMP, TCP, UDP; IPv4 and IPv6; 1500 and 9000 bytes.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    time::Duration,
+};
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket,
+    sockopt::{Timeout, set_socket_timeout},
+};
+use terway_dataplane::{
+    op::{Change, NetOp},
+    pod::{Bandwidth, PodNet},
+    state::Place,
+};
+use tokio::time::Instant;
+
+use crate::world::{Ns, World, pod, root};
+
+/// Bytes per second that the limited pod has: a megabyte takes half a second.
+const RATE: u64 = 2_000_000;
+
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often an IPv6 echo is sent again. The kernel makes a new address receivable from a work queue of its own, a
+/// moment after it was acknowledged, and nobody can wait for that; of IPv4 the very first packet must get through.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Duplicate detection takes at least a second: who is answered sooner did not wait for it.
+const AT_ONCE: Duration = Duration::from_millis(900);
+
+/// Sends an echo request of that many bytes from inside a namespace; true when the answer carries them back.
+fn ping(from: &Ns, to: IpAddr, bytes: usize) -> bool {
+    from.run(|| {
+        let (family, protocol, request, reply) = match to {
+            IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP, 8, 0),
+            IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6, 128, 129),
+        };
+        let socket = socket(family, SocketType::RAW, Some(protocol)).expect("a raw socket");
+        let wait = if to.is_ipv4() { PATIENCE } else { AGAIN };
+        set_socket_timeout(&socket, Timeout::Recv, Some(wait)).expect("a timeout");
+        let mut packet = vec![request, 0, 0, 0, 0x7e, 0x11, 0, 1];
+        packet.extend((0..bytes).map(|n| (n % 251) as u8));
+        let sum = checksum(&packet);
+        packet[2..4].copy_from_slice(&sum.to_be_bytes());
+        let mut buffer = vec![0; 1 << 16];
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if sendto(&socket, &packet, SendFlags::empty(), &SocketAddr::new(to, 0)).is_err() {
+                return false;
+            }
+            while let Ok((_, length)) = recv(&socket, &mut buffer[..], RecvFlags::empty()) {
+                let answer = &buffer[if to.is_ipv4() { 20 } else { 0 }..length];
+                if answer.first() == Some(&reply) && answer[4..] == packet[4..] {
+                    return true;
+                }
+            }
+        }
+        false
+    })
+}
+
+fn checksum(packet: &[u8]) -> u16 {
+    let words = packet.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+/// Bytes over TCP from one namespace to another; how long until the last one is read.
+fn stream(from: &Ns, to: &Ns, at: IpAddr, bytes: usize) -> Duration {
+    let listener = to.run(|| TcpListener::bind((at, 0))).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let mut client = from.run(|| TcpStream::connect_timeout(&address, PATIENCE)).expect("connected");
+    let (mut server, peer) = listener.accept().expect("accepted");
+    assert_ne!(peer.ip(), at);
+    server.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    client.set_write_timeout(Some(PATIENCE)).expect("a timeout");
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(move || client.write_all(&vec![7; bytes]).expect("written"));
+        let mut read = vec![0; bytes];
+        server.read_exact(&mut read).expect("read");
+        assert!(read.iter().all(|byte| *byte == 7));
+    });
+    start.elapsed()
+}
+
+fn datagram(from: &Ns, to: &Ns, at: IpAddr, source: IpAddr) {
+    let server = to.run(|| UdpSocket::bind((at, 0))).expect("a socket");
+    server.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let client = from.run(|| UdpSocket::bind((source, 0))).expect("a socket");
+    client.send_to(b"are you there", server.local_addr().expect("an address")).expect("sent");
+    let mut buffer = [0; 64];
+    let (length, peer) = server.recv_from(&mut buffer).expect("received");
+    assert_eq!(
+        (&buffer[..length], peer.ip()),
+        (&b"are you there"[..], source),
+        "the source is the pod's own"
+    );
+}
+
+fn two(mtu: u32, change: impl Fn(&mut PodNet)) -> (World, [(PodNet, Ns); 2]) {
+    let world = World::new(9000);
+    let pods = [5, 6].map(|n| {
+        let mut pod = PodNet { mtu, ..pod(n) };
+        change(&mut pod);
+        let netns = Ns::new();
+        world.add(&pod, &netns);
+        (pod, netns)
+    });
+    (world, pods)
+}
+
+#[test]
+fn pods_of_one_node_reach_each_other_at_once_in_both_families_and_sizes() {
+    if !root() {
+        return;
+    }
+    for mtu in [1500, 9000] {
+        let (_world, [(one, inside_one), (two, inside_two)]) = two(mtu, |_| ());
+        for (source, at) in one.ips.iter().zip(two.ips.iter()) {
+            for bytes in [56, 8192] {
+                let start = Instant::now();
+                assert!(ping(&inside_one, at, bytes), "{bytes} bytes to {at} at {mtu}");
+                assert!(start.elapsed() < AT_ONCE, "{at} was slow: {:?}", start.elapsed());
+            }
+            stream(&inside_one, &inside_two, at, 1 << 20);
+            stream(&inside_two, &inside_one, source, 1 << 20);
+            datagram(&inside_one, &inside_two, at, source);
+        }
+    }
+}
+
+#[test]
+fn a_pod_is_reached_from_the_node_as_a_probe_would() {
+    if !root() {
+        return;
+    }
+    let (world, [(one, inside), _]) = two(1500, |_| ());
+    let node = |ip: &str| {
+        let net = ip.parse().expect("valid");
+        let address = terway_dataplane::state::Address { dev: "eth1".into(), net };
+        NetOp::new(Place::Host, Change::Add(terway_dataplane::op::Object::Address(address)))
+    };
+    world.apply(&inside, &[node("10.0.0.9/32"), node("2001:db8:0:1::9/128")]).expect("the node's addresses");
+    for at in one.ips.iter() {
+        assert!(ping(&world.host, at, 56), "{at}");
+        stream(&world.host, &inside, at, 1000);
+    }
+}
+
+#[test]
+fn a_pod_without_its_route_on_the_host_is_not_reached() {
+    if !root() {
+        return;
+    }
+    // That the pings above can fail: without its route the answer has nowhere to go.
+    let (world, [(_, inside_one), (two, inside_two)]) = two(1500, |_| ());
+    let wanted = world.desired(&two);
+    let routes = wanted.host.routes.iter().cloned().map(terway_dataplane::op::Object::Route);
+    let ops: Vec<NetOp> = routes.map(|route| NetOp::new(Place::Host, Change::Del(route))).collect();
+    world.apply(&inside_two, &ops).expect("taken");
+    assert!(!ping(&inside_one, two.ips.v4.into(), 56));
+}
+
+#[test]
+fn limits_hold_for_what_a_pod_sends_and_receives() {
+    if !root() {
+        return;
+    }
+    let (_world, [(unlimited, free), (limited, inside)]) = two(1500, |pod| {
+        if pod.container.as_str() == "sandbox-6" {
+            pod.bandwidth = Bandwidth { ingress: RATE, egress: RATE };
+        }
+    });
+    let bytes = 1_000_000;
+    let least = Duration::from_millis(400);
+    let most = Duration::from_millis(1500);
+    let ingress = stream(&free, &inside, limited.ips.v4.into(), bytes);
+    assert!(ingress > least && ingress < most, "1 MB into a pod limited to 2 MB/s took {ingress:?}");
+    let egress = stream(&inside, &free, unlimited.ips.v4.into(), bytes);
+    assert!(egress > least && egress < most, "1 MB out of a pod limited to 2 MB/s took {egress:?}");
+}
