@@ -1,0 +1,55 @@
+//! The plugin is killed at each system call that an ADD makes, and the runtime then deletes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use crate::bed::{Bed, Netns, Sandbox, say};
+
+/// Name and ordinal of each system call in a trace, from the one where the agent is first spoken to: before it
+/// nothing has been done. Ordinals are per thread and name, as strace's `when` counts.
+fn calls(trace: &Path) -> BTreeSet<(String, usize)> {
+    let trace = std::fs::read_to_string(trace).expect("traced");
+    let mut counts = BTreeMap::new();
+    let mut calls = BTreeSet::new();
+    let mut begun = false;
+    for line in trace.lines() {
+        let Some((thread, rest)) = line.split_once(char::is_whitespace) else { continue };
+        let Some((name, _)) = rest.trim_start().split_once('(') else { continue };
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            continue;
+        }
+        let count = counts.entry((thread.to_owned(), name.to_owned())).or_insert(0_usize);
+        *count += 1;
+        begun |= name == "connect";
+        if begun {
+            calls.insert((name.to_owned(), *count));
+        }
+    }
+    calls
+}
+
+pub(crate) fn at_each_call() {
+    let (bed, pod) = (Bed::new(), Netns::new());
+    let (sandbox, clean) = (Sandbox::new("web", "c1", &pod.path()), bed.residue());
+    let trace = bed.dir.path().join("trace");
+    let file = trace.display().to_string();
+    let outcome = bed.traced(&["-f", "-o", &file], "ADD", &sandbox);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    bed.verb("DEL", &sandbox, &bed.config()).silent().expect("deleted");
+    let calls = calls(&trace);
+    assert!(calls.len() > 30, "an ADD makes more calls: {calls:?}");
+    let mut killed = 0;
+    for (name, ordinal) in &calls {
+        let kill = format!("inject={name}:signal=KILL:when={ordinal}");
+        let outcome = bed.traced(&["-f", "-o", &file, "-e", &kill], "ADD", &sandbox);
+        killed += usize::from(outcome.code != 0);
+        bed.verb("DEL", &sandbox, &bed.config()).silent().expect("deleted");
+        assert_eq!(bed.residue(), clean, "after a kill at {name} {ordinal}");
+        assert!(!pod.run("ip -br link").contains("eth0"), "after a kill at {name} {ordinal}");
+        assert!(bed.agent().state().records.is_empty(), "after a kill at {name} {ordinal}");
+    }
+    say(&format!("killed at {killed} of {} system calls", calls.len()));
+    assert!(killed * 10 > calls.len() * 9, "the kills do not hit: {killed} of {}", calls.len());
+}
