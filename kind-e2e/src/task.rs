@@ -1,0 +1,25 @@
+//! Tasks of a cluster, and blocking work beside them.
+
+use std::future::Future;
+
+use tokio::task::JoinSet;
+
+/// A scope: its tasks end when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks(JoinSet<()>);
+
+impl Tasks {
+    pub(crate) fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(task);
+    }
+}
+
+/// Does work that blocks (the kernel, files, processes) off the runtime's thread, and waits for it.
+#[expect(clippy::disallowed_methods, reason = "the one place where blocking work starts; nothing here is replayed")]
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => unreachable!("nobody cancels blocking work, and it ends before its runtime"),
+    }
+}
