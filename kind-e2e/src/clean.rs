@@ -70,7 +70,8 @@ pub fn owner(names: &Names) -> Option<Process> {
 
 /// Names of all clusters that there is something of, running or not.
 pub fn clusters() -> BTreeSet<String> {
-    let folders = fs::read_dir(ROOT).into_iter().flatten().filter_map(|it| it.ok()?.file_name().into_string().ok());
+    let folders =
+        fs::read_dir(ROOT).into_iter().flatten().filter_map(|it| it.ok()?.file_name().into_string().ok());
     let folders = folders.filter(|name| names::check_cluster(name).is_ok());
     let namespaces = Netns::names().into_iter().filter_map(|name| cluster_of(&name).map(str::to_owned));
     folders.chain(namespaces).collect()
@@ -106,7 +107,9 @@ pub async fn remove(names: &Names, cleaned: &mut Cleaned) -> Result<(), CleanErr
             count += 1;
         }
         match fs::remove_dir_all(&dir) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(CleanError::Folder { path: dir, source }),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(CleanError::Folder { path: dir, source })
+            }
             _ => Ok(count),
         }
     })

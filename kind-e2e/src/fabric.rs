@@ -113,7 +113,8 @@ impl Fabric {
     }
 
     fn tell(&self, step: &Step) -> String {
-        let list = |nets: &BTreeSet<IpNet>| nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let list =
+            |nets: &BTreeSet<IpNet>| nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let of = |mac: &Mac| self.ports.get(mac).map(|port| port.eni.to_string()).unwrap_or_default();
         match step {
             Step::Plug(mac, port) => format!("plug {} ({mac}) into {}", port.eni, port.instance),

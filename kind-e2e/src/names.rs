@@ -80,7 +80,8 @@ impl Names {
 
     /// Namespace of a pod; those of the namespace `default` go by their name alone.
     pub fn pod(&self, pod: &PodKey) -> String {
-        let namespace = if &*pod.namespace == "default" { String::new() } else { format!("{}.", pod.namespace) };
+        let namespace =
+            if &*pod.namespace == "default" { String::new() } else { format!("{}.", pod.namespace) };
         format!("{PREFIX}{}-p-{namespace}{}", self.cluster, pod.name)
     }
 
@@ -126,12 +127,22 @@ mod tests {
     #[test]
     fn every_name_leads_back_to_its_cluster_and_no_foreign_one_does() {
         let names = Names::new("demo").expect("valid");
-        let pods = [PodKey::new("default", "a"), PodKey::new("kube-system", "b-1")].map(|pod| names.pod(&pod));
+        let pods =
+            [PodKey::new("default", "a"), PodKey::new("kube-system", "b-1")].map(|pod| names.pod(&pod));
         assert_eq!(pods, ["tw-demo-p-a", "tw-demo-p-kube-system.b-1"]);
         for name in pods.into_iter().chain([names.vpc(), names.outside(), names.node(12)]) {
             assert_eq!(cluster_of(&name), Some("demo"), "{name}");
         }
-        for name in ["demo-vpc", "tw-", "tw-demo", "tw-Demo-vpc", "tw-demo-vpn", "tw-demo-n", "tw-demo-nx", "twx-demo-vpc"] {
+        for name in [
+            "demo-vpc",
+            "tw-",
+            "tw-demo",
+            "tw-Demo-vpc",
+            "tw-demo-vpn",
+            "tw-demo-n",
+            "tw-demo-nx",
+            "twx-demo-vpc",
+        ] {
             assert_eq!(cluster_of(name), None, "{name}");
         }
     }
@@ -139,7 +150,10 @@ mod tests {
     #[test]
     fn a_bad_name_is_told_with_what_is_allowed() {
         let says = Names::new("my-cluster").expect_err("a dash").to_string();
-        assert_eq!(says, "`my-cluster` is not a name of a cluster; allowed: 1 to 16 lower-case letters and digits");
+        assert_eq!(
+            says,
+            "`my-cluster` is not a name of a cluster; allowed: 1 to 16 lower-case letters and digits"
+        );
         check_label("pod", "web-0").expect("valid");
         for bad in ["", "-a", "A", "a.b", "a/b"] {
             check_label("pod", bad).expect_err(bad);

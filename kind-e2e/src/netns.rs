@@ -49,7 +49,11 @@ impl Netns {
     /// Makes a namespace; an error when the name is taken.
     pub fn create(name: &str) -> Result<Self, NetnsError> {
         if path(name).exists() {
-            return Err(NetnsError::new("make", name, "the name is taken; `terway-e2e clean` removes leftovers"));
+            return Err(NetnsError::new(
+                "make",
+                name,
+                "the name is taken; `terway-e2e clean` removes leftovers",
+            ));
         }
         NetNs::new(name).map_err(|error| NetnsError::new("make", name, error))?;
         Self::open(name)

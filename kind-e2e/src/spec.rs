@@ -121,6 +121,11 @@ impl ClusterSpec {
         (node - 1) % self.zones
     }
 
+    /// Name of the zone of a node.
+    pub fn zone_name(&self, node: usize) -> String {
+        zone_id(self.zone_of(node)).to_string()
+    }
+
     /// The cloud's content for `terway-sim`'s topology.
     pub fn topology(&self) -> String {
         let mut text = String::from("region = \"cn-e2e\"\n[vpc]\nid = \"vpc-e2e\"\ncidr = \"10.0.0.0/8\"\n");
@@ -134,7 +139,8 @@ impl ClusterSpec {
         text += &format!("[[security_group]]\nid = \"{GROUP}\"\nname = \"nodes\"\n");
         text += "[[route_table]]\nid = \"vtb-e2e\"\nsystem = true\n";
         for node in 1..=self.nodes {
-            let (id, kind, vswitch) = (names::instance(node), &self.instance_type, vswitch(self.zone_of(node)));
+            let (id, kind, vswitch) =
+                (names::instance(node), &self.instance_type, vswitch(self.zone_of(node)));
             text += &format!("[[instance]]\nid = \"{id}\"\ntype = \"{kind}\"\nvswitch = \"{vswitch}\"\n");
         }
         text
@@ -200,7 +206,8 @@ mod tests {
         let spec = ClusterSpec { nodes: 3, zones: 2, stack: Stack::Dual, ..ClusterSpec::new("demo") };
         spec.check().expect("valid");
         Topology::parse(&spec.topology(), CloudModel::instant()).expect("the simulator takes it");
-        let config = EniConf::from_json(&spec.eni_conf().to_string()).expect("JSON").validate().expect("valid");
+        let config =
+            EniConf::from_json(&spec.eni_conf().to_string()).expect("JSON").validate().expect("valid");
         assert_eq!(config.vswitches.len(), 2);
     }
 
@@ -208,6 +215,9 @@ mod tests {
     fn figures_out_of_range_are_told() {
         let says = |spec: ClusterSpec| spec.check().expect_err("out of range").to_string();
         assert_eq!(says(ClusterSpec { nodes: 0, ..ClusterSpec::new("a") }), "`nodes` is 0; allowed: 1 to 64");
-        assert_eq!(says(ClusterSpec { mtu: 100, ..ClusterSpec::new("a") }), "`mtu` is 100; allowed: 1280 to 9000");
+        assert_eq!(
+            says(ClusterSpec { mtu: 100, ..ClusterSpec::new("a") }),
+            "`mtu` is 100; allowed: 1280 to 9000"
+        );
     }
 }

@@ -30,7 +30,11 @@ use terway_sim::{
     cloud::{CloudModel, FakeCloud},
     endpoint::{Endpoint, Keys, control::Control, events::Events, serve::serve_until, topology::Topology},
 };
-use tokio::{net::TcpListener, sync::watch, time::{sleep, timeout}};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tracing::{error, info};
 
 use crate::{
@@ -59,7 +63,9 @@ pub enum VpcError {
     #[error("the cloud cannot hold this cluster: {0}")]
     Cloud(String),
     /// The nodes' IPv6 addresses.
-    #[error("no IPv6 address for {instance}: {source}; take an instance type with IPv6, such as ecs.g7.xlarge")]
+    #[error(
+        "no IPv6 address for {instance}: {source}; take an instance type with IPv6, such as ecs.g7.xlarge"
+    )]
     NoIpv6 {
         /// The node's instance.
         instance: InstanceId,
@@ -97,7 +103,8 @@ impl Vpc {
     /// Makes the namespaces of router and nodes, fills the cloud, plugs the primary NICs in and serves.
     pub async fn start(spec: &ClusterSpec, names: &Names) -> Result<Self, VpcError> {
         let model = if spec.real_latency { CloudModel::default() } else { CloudModel::instant() };
-        let topology = Topology::parse(&spec.topology(), model).map_err(|error| VpcError::Cloud(error.to_string()))?;
+        let topology =
+            Topology::parse(&spec.topology(), model).map_err(|error| VpcError::Cloud(error.to_string()))?;
         let cloud = FakeCloud::new(topology.model.clone(), spec.seed);
         let clock = Arc::new(SystemClock::new());
         let events = Events::new(clock.clone());
@@ -141,7 +148,8 @@ impl Vpc {
 
         let fabric = Arc::new(Mutex::new(fabric));
         let (tell, looked) = watch::channel(());
-        let follower = Follower { cloud: cloud.clone(), fabric: fabric.clone(), plugged: BTreeSet::new(), looked: tell };
+        let follower =
+            Follower { cloud: cloud.clone(), fabric: fabric.clone(), plugged: BTreeSet::new(), looked: tell };
         tasks.spawn(follower.follow(events));
         let vpc = Self { cloud, api, key, fabric, looked, _stop: stop, _tasks: tasks };
         vpc.settled().await;

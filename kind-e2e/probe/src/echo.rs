@@ -74,7 +74,10 @@ impl Drop for Server {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a listener has no time-out; its thread polls until it is to end")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a listener has no time-out; its thread polls until it is to end"
+)]
 fn streams(listener: &TcpListener, stop: &AtomicBool) {
     while !stop.load(Relaxed) {
         match listener.accept() {

@@ -63,7 +63,10 @@ impl Guard {
         let hook = none().number(1, 0).number(2, PRIORITY.cast_unsigned());
         let mut asks = vec![
             (Ask::NewTable, none().text(1, TABLE)),
-            (Ask::NewChain, none().text(1, TABLE).text(3, CHAIN).nest(4, hook).number(5, ACCEPT).text(7, "filter")),
+            (
+                Ask::NewChain,
+                none().text(1, TABLE).text(3, CHAIN).nest(4, hook).number(5, ACCEPT).text(7, "filter"),
+            ),
             // Types as the program `nft` names them: index of a link, then an address.
             (Ask::NewSet, set(V4, 20 << 6 | 7, 8)),
             (Ask::NewSet, set(V6, 20 << 6 | 8, 20)),
@@ -89,7 +92,8 @@ impl Guard {
         for (ask, sources) in [(Ask::DelElements, take), (Ask::NewElements, give)] {
             for (name, v4) in [(V4, true), (V6, false)] {
                 // Far below what an attribute's 16 bits of length can hold.
-                let of_family: Vec<&Source> = sources.iter().filter(|source| source.ip.is_ipv4() == v4).collect();
+                let of_family: Vec<&Source> =
+                    sources.iter().filter(|source| source.ip.is_ipv4() == v4).collect();
                 for some in of_family.chunks(500) {
                     asks.push((ask, elements(name, some)));
                 }
@@ -114,7 +118,13 @@ impl Guard {
 }
 
 fn set(name: &str, key: u32, length: u32) -> Attributes {
-    Attributes::default().text(1, TABLE).text(2, name).number(3, 0).number(4, key).number(5, length).number(10, 1)
+    Attributes::default()
+        .text(1, TABLE)
+        .text(2, name)
+        .number(3, 0)
+        .number(4, key)
+        .number(5, length)
+        .number(10, 1)
 }
 
 fn elements(set: &str, sources: &[&Source]) -> Attributes {

@@ -60,11 +60,7 @@ pub fn plugged(state: &CloudState) -> BTreeSet<Mac> {
 }
 
 /// What the router is to have: ports of the instances that are nodes here, of secondary NICs those `plugged`.
-pub fn wanted(
-    state: &CloudState,
-    plugged: &BTreeSet<Mac>,
-    nodes: impl Fn(&InstanceId) -> bool,
-) -> Ports {
+pub fn wanted(state: &CloudState, plugged: &BTreeSet<Mac>, nodes: impl Fn(&InstanceId) -> bool) -> Ports {
     let mut ports = Ports::new();
     for entry in &state.enis {
         let Some(instance) = entry.eni.instance.clone().filter(|instance| nodes(instance)) else { continue };
@@ -165,7 +161,10 @@ mod tests {
     #[test]
     fn gateways_are_those_of_metadata() {
         let gateways = port("eni-1", &[]).gateways;
-        assert_eq!((gateways.v4, gateways.v6), ([10, 0, 0, 253].into(), Some("2001:db8::1".parse().expect("valid"))));
+        assert_eq!(
+            (gateways.v4, gateways.v6),
+            ([10, 0, 0, 253].into(), Some("2001:db8::1".parse().expect("valid")))
+        );
     }
 
     #[test]
@@ -181,7 +180,10 @@ mod tests {
         let states = [
             Ports::new(),
             Ports::from([(mac(1), port("eni-1", &["10.0.0.1/32", "2001:db8::5/128"]))]),
-            Ports::from([(mac(1), port("eni-2", &["10.0.0.2/32"])), (mac(2), port("eni-3", &["10.0.0.16/28"]))]),
+            Ports::from([
+                (mac(1), port("eni-2", &["10.0.0.2/32"])),
+                (mac(2), port("eni-3", &["10.0.0.16/28"])),
+            ]),
             Ports::from([(mac(1), port("eni-1", &["10.0.0.1/32"])), (mac(2), port("eni-3", &[]))]),
         ];
         for from in &states {

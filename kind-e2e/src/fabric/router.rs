@@ -41,6 +41,8 @@ pub(super) fn set_up(
     let mut ops = vec![host(up("lo")), beyond(up("lo")), host(pair)];
     ops.extend(forwarding().map(host));
     ops.extend(port_settings(WAY_OUT).map(host));
+    let dad = format!("net/ipv6/conf/{ETH0}/accept_dad");
+    ops.push(beyond(Change::SetSysctl { key: dad, from: None, to: 0 }));
     ops.extend([host(up(WAY_OUT)), beyond(up(ETH0))]);
     let services = [METADATA, OPENAPI, API.0].map(IpAddr::V4);
     for ip in gateways.iter().copied().filter(IpAddr::is_ipv4).chain(services) {
@@ -88,6 +90,8 @@ pub(super) fn port_settings(port: &str) -> impl Iterator<Item = Change> + use<> 
         (format!("net/ipv4/neigh/{port}/proxy_delay"), 0),
         (format!("net/ipv6/conf/{port}/forwarding"), 1),
         (format!("net/ipv6/conf/{port}/accept_ra"), 0),
+        // Or the port could not ask for neighbours in its first second.
+        (format!("net/ipv6/conf/{port}/accept_dad"), 0),
     ]
     .into_iter()
     .map(|(key, to)| Change::SetSysctl { key, from: None, to })
