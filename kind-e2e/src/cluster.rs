@@ -26,7 +26,7 @@ use crate::{
     pod::{self, Call, Pod, PodError, PodSpec},
     process::Process,
     programs::Programs,
-    spec::{ClusterSpec, OUTSIDE, OUTSIDE_V6, SpecError},
+    spec::{ClusterSpec, OUTSIDE, OUTSIDE_V6, REGION, SpecError},
     target::Target,
     task::blocking,
     traffic::{self, Load},
@@ -450,7 +450,7 @@ fn addresses(vpc: &Vpc, number: usize) -> Vec<IpAddr> {
 fn node_object(spec: &ClusterSpec, number: usize, ips: &[IpAddr]) -> NodeSpec {
     let labels = [
         ("kubernetes.io/hostname", node_name(number)),
-        ("topology.kubernetes.io/region", "cn-e2e".to_owned()),
+        ("topology.kubernetes.io/region", REGION.to_owned()),
         ("topology.kubernetes.io/zone", spec.zone_name(number)),
         ("node.kubernetes.io/instance-type", spec.instance_type.clone()),
     ];
@@ -458,7 +458,7 @@ fn node_object(spec: &ClusterSpec, number: usize, ips: &[IpAddr]) -> NodeSpec {
         name: node_name(number),
         labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         internal_ip: ips.first().map(ToString::to_string),
-        provider_id: Some(format!("cn-e2e.{}", crate::names::instance(number))),
+        provider_id: Some(format!("{REGION}.{}", crate::names::instance(number))),
         ..NodeSpec::default()
     }
 }
@@ -479,7 +479,8 @@ fn pod_object(spec: &PodSpec) -> PodObject {
 
 /// As container runtimes name sandboxes: 64 hexadecimal digits.
 fn container_id() -> String {
-    (0..4).map(|_| format!("{:016x}", SystemEntropy.next_u64())).collect()
+    let draw = || SystemEntropy.next_u64();
+    format!("{:016x}{:016x}{:016x}{:016x}", draw(), draw(), draw(), draw())
 }
 
 fn netns_path(name: &str) -> String {

@@ -1,12 +1,13 @@
 //! The VPC on this kernel: a router, a port for each NIC, an address for each that owns it.
 //!
 //! - [`plan`]: what the router is to have for a state of the cloud, and the steps there;
-//! - `router`: the namespace before anything is plugged in; `guard` (over `nft`): no source but one's own.
+//! - `router`: the namespace before anything is plugged in; `carrier`: ports that carry at once; `guard` (over `nft`): no source but one's own.
 //!
 //! A NIC is a veth pair: one end in its node, with the NIC's hardware address, the other one the router's port.
 //! Whatever belongs to a NIC is sent to its hardware address and nobody asked: a VPC knows where an address is. So
 //! all routes of a port lead over one neighbour that is given, not found.
 
+mod carrier;
 mod guard;
 mod nft;
 pub mod plan;
@@ -27,6 +28,7 @@ use terway_dataplane::{
 };
 
 use self::{
+    carrier::Listener,
     guard::{Guard, Source},
     plan::{Port, Ports, Step},
     router::{address, default_route, link_index, port_settings, up, veth},
@@ -57,6 +59,7 @@ pub struct Fabric {
     router: Netns,
     guard: Guard,
     nodes: BTreeMap<InstanceId, Netns>,
+    listeners: Vec<Listener>,
     mtu: u32,
     ports: Ports,
     links: BTreeMap<Mac, Live>,
@@ -77,12 +80,16 @@ impl Fabric {
     pub fn new(router: Netns, outside: &Netns, gateways: &[IpAddr], mtu: u32) -> Result<Self, FabricError> {
         let guard = router::set_up(&router, outside, gateways, mtu)?;
         let (nodes, ports, links) = (BTreeMap::new(), Ports::new(), BTreeMap::new());
-        Ok(Self { router, guard, nodes, mtu, ports, links })
+        Ok(Self { router, guard, nodes, listeners: Vec::new(), mtu, ports, links })
     }
 
     /// NICs of this instance appear in that namespace from now on.
-    pub fn add_node(&mut self, instance: InstanceId, netns: Netns) {
+    pub fn add_node(&mut self, instance: InstanceId, netns: Netns) -> Result<(), FabricError> {
+        let listener = Listener::start(&netns, self.router.name());
+        let what = || format!("listen to the links of {instance}");
+        self.listeners.push(listener.map_err(|source| FabricError::new(what(), source))?);
         self.nodes.insert(instance, netns);
+        Ok(())
     }
 
     /// Whether an instance is a node here.

@@ -22,7 +22,7 @@ use crate::{
     names::{self, Names},
     netns::Netns,
     process::Process,
-    spec::{API, ClusterSpec, METADATA, OPENAPI},
+    spec::{API, ClusterSpec, METADATA, OPENAPI, REGION},
 };
 
 /// How often is looked whether an agent serves.
@@ -118,7 +118,7 @@ impl Node {
         let environment = vec![
             ("ECS_ENDPOINT", openapi.clone()),
             ("VPC_ENDPOINT", openapi),
-            ("ALIBABA_CLOUD_REGION_ID", "cn-e2e".to_owned()),
+            ("ALIBABA_CLOUD_REGION_ID", REGION.to_owned()),
             ("ALIBABA_CLOUD_ACCESS_KEY_ID", key.0.clone()),
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", key.1.clone()),
         ];

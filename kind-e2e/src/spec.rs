@@ -19,6 +19,8 @@ const ZONES_MAX: usize = 16;
 /// Least and most MTU: what IPv6 needs, and what ENIs carry.
 const MTU: std::ops::RangeInclusive<u32> = 1280..=9000;
 
+/// The region.
+pub const REGION: &str = "cn-e2e";
 /// Security group of all ENIs.
 pub const GROUP: &str = "sg-e2e";
 /// Where metadata answers, as on a real instance.
@@ -126,24 +128,28 @@ impl ClusterSpec {
         zone_id(self.zone_of(node)).to_string()
     }
 
-    /// The cloud's content for `terway-sim`'s topology.
+    /// The cloud's content, as `terway-sim` reads topologies.
     pub fn topology(&self) -> String {
-        let mut text = String::from("region = \"cn-e2e\"\n[vpc]\nid = \"vpc-e2e\"\ncidr = \"10.0.0.0/8\"\n");
-        for zone in 0..self.zones {
-            let (id, name, cidr) = (vswitch(zone), zone_id(zone), cidr(zone));
-            text += &format!("[[vswitch]]\nid = \"{id}\"\nzone = \"{name}\"\ncidr = \"{cidr}\"\n");
+        let vswitch_of = |zone: usize| {
+            let mut table = json!({ "id": vswitch(zone), "zone": zone_id(zone), "cidr": cidr(zone) });
             if self.stack == Stack::Dual {
-                text += &format!("ipv6 = \"{}\"\n", cidr_v6(zone));
+                table["ipv6"] = json!(cidr_v6(zone));
             }
-        }
-        text += &format!("[[security_group]]\nid = \"{GROUP}\"\nname = \"nodes\"\n");
-        text += "[[route_table]]\nid = \"vtb-e2e\"\nsystem = true\n";
-        for node in 1..=self.nodes {
-            let (id, kind, vswitch) =
-                (names::instance(node), &self.instance_type, vswitch(self.zone_of(node)));
-            text += &format!("[[instance]]\nid = \"{id}\"\ntype = \"{kind}\"\nvswitch = \"{vswitch}\"\n");
-        }
-        text
+            table
+        };
+        let instance_of = |node: usize| {
+            let vswitch = vswitch(self.zone_of(node));
+            json!({ "id": names::instance(node), "type": self.instance_type, "vswitch": vswitch })
+        };
+        let topology = json!({
+            "region": REGION,
+            "vpc": { "id": "vpc-e2e", "cidr": "10.0.0.0/8" },
+            "vswitch": (0..self.zones).map(vswitch_of).collect::<Vec<_>>(),
+            "security_group": [{ "id": GROUP, "name": "nodes" }],
+            "route_table": [{ "id": "vtb-e2e", "system": true }],
+            "instance": (1..=self.nodes).map(instance_of).collect::<Vec<_>>(),
+        });
+        toml::to_string(&topology).expect("a tree of tables, lists and texts is TOML")
     }
 
     /// `eni_conf` of all nodes.
@@ -171,7 +177,7 @@ pub fn vswitch(zone: usize) -> VSwitchId {
 }
 
 fn zone_id(zone: usize) -> ZoneId {
-    format!("cn-e2e-{}", letter(zone)).into()
+    format!("{REGION}-{}", letter(zone)).into()
 }
 
 fn letter(zone: usize) -> char {

@@ -194,7 +194,7 @@ async fn lay(spec: ClusterSpec, names: Names, gateways: Vec<IpAddr>) -> Result<(
         let (router, outside) = (Netns::create(&names.vpc())?, Netns::create(&names.outside())?);
         let mut fabric = Fabric::new(router, &outside, &gateways, spec.mtu)?;
         for node in 1..=spec.nodes {
-            fabric.add_node(names::instance(node), Netns::create(&names.node(node))?);
+            fabric.add_node(names::instance(node), Netns::create(&names.node(node))?)?;
         }
         Ok((Netns::open(&names.vpc())?, fabric))
     })

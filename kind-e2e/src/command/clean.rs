@@ -39,8 +39,7 @@ pub(super) fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
                 }
             }
             // It lives and does not listen: while it starts, or when it hangs. It is ended with the rest.
-            (_, Some(_)) => {}
-            (Ok(_), None) => {}
+            (_, Some(_)) | (Ok(_), None) => {}
             (Err(error @ ControlError::Nobody { .. }), None) => {
                 if !clean::clusters().contains(names.cluster()) {
                     return Err(error.into());

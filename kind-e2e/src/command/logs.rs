@@ -38,7 +38,8 @@ pub(super) fn logs(args: &Args) -> Result<ExitCode, Failure> {
         Failure::input(format!("cannot read `{}`: {error}", path.display())).hint(hint)
     })?;
     let wanted = |line: &&str| args.part != Part::Fabric || line.contains(" fabric: ");
-    let lines: String = text.lines().filter(wanted).map(|line| format!("{line}\n")).collect();
-    print::out(&lines);
+    for line in text.lines().filter(wanted) {
+        print::out(&format!("{line}\n"));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -54,9 +54,9 @@ pub(super) fn tell(status: &Value) -> String {
         out += "\n";
         out += &pods(&status["pods"]);
     }
-    if status["spoofed"].as_u64().is_some_and(|count| count > 0) {
-        out +=
-            &format!("\n{} packets were dropped for a source that was not their ENI's\n", status["spoofed"]);
+    if let Some(count) = status["spoofed"].as_u64().filter(|count| *count > 0) {
+        let line = format!("\n{count} packets were dropped for a source that was not their ENI's\n");
+        out.push_str(&line);
     }
     out
 }

@@ -88,5 +88,6 @@ fn log_to(path: &std::path::Path) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Mutex::new(file)).init();
+    std::panic::set_hook(Box::new(|panic| tracing::error!("a bug in terway-e2e: {panic}")));
     Ok(())
 }

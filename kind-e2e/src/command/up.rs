@@ -189,6 +189,7 @@ pub(super) fn up(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "maps errors")]
 fn no_signals(error: std::io::Error) -> Failure {
     Failure::failed(format!("cannot wait for signals: {error}"))
 }
@@ -210,7 +211,8 @@ fn start(own: &Path, order: &Order) -> Result<Child, Failure> {
         .arg("supervise")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        // Whoever reads what we print must see its end. The cluster writes a log.
+        .stderr(Stdio::null())
         .current_dir("/")
         .process_group(0)
         .spawn()

@@ -79,6 +79,7 @@ impl Attributes {
         self.bytes(kind, &value.to_be_bytes())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "made for it")]
     pub(crate) fn nest(self, kind: u16, inner: Self) -> Self {
         self.bytes(kind | NESTED, &inner.0)
     }
