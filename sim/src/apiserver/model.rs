@@ -63,3 +63,18 @@ impl Default for ApiModel {
         }
     }
 }
+
+impl ApiModel {
+    /// A server that takes no time of its own: for what is not about time, or has a clock of its own.
+    pub fn instant() -> Self {
+        let none = Duration::ZERO;
+        Self {
+            request_base: none,
+            request_jitter: none,
+            event_base: none,
+            event_jitter: none,
+            client_retries: false,
+            ..Self::default()
+        }
+    }
+}

@@ -15,16 +15,32 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client, connect::Connect};
 use kube::client::Body;
+use tokio::sync::watch;
 
 use super::ApiServer;
 use super::body::ApiBody;
 use super::http::{answer, retrying};
+use crate::endpoint::{
+    Silence,
+    serve::{Accept, serve_until},
+};
 
 /// Names the client: connections of one zone come from one address, and latencies, faults and counts
 /// belong to nodes.
 const CLIENT: HeaderName = HeaderName::from_static("x-terway-sim-client");
 
 impl ApiServer {
+    /// Serves over HTTP/1.1, watches as streams, until `stop` turns true or has no sender any more. Clients that
+    /// do not say whose they are share their latencies and counts.
+    pub async fn serve(&self, listener: impl Accept, stop: watch::Receiver<bool>) {
+        let server = self.clone();
+        let service = move |request| {
+            let server = server.clone();
+            async move { server.answer(request).await.map_err(|_| Silence) }
+        };
+        serve_until(listener, service, stop).await;
+    }
+
     /// Answers a request that came over a connection. An error ends the connection without an answer.
     pub(crate) async fn answer(&self, request: Request<Bytes>) -> io::Result<Response<ApiBody>> {
         let (parts, body) = request.into_parts();

@@ -1,0 +1,36 @@
+//! Clusters of tests: each has a name of its own, so that tests can run beside each other.
+
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+/// How long anything may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether the kernel can be worked on. Says so aloud where it cannot.
+pub(crate) fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED: needs root, to make network namespaces; CI runs as root");
+    }
+    root
+}
+
+/// A name that no other cluster has.
+pub(crate) fn name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("t{}x{}", std::process::id(), NEXT.fetch_add(1, Relaxed))
+}
+
+/// Waits until something is so.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is: impl FnMut() -> F) {
+    let start = Instant::now();
+    while !is().await {
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
