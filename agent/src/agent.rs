@@ -1,14 +1,15 @@
 //! Starting an agent, and holding one.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use terway_core::{
+    address::Stack,
     cause::Cause,
     cloud::Cloud,
     config::AgentConfig,
     entropy::Entropy,
     host::HostNet,
-    id::{EniId, NodeName},
+    id::{ContainerId, EniId, NodeName},
     metadata::Metadata,
     probe::Probe,
     spawn::Spawner,
@@ -16,12 +17,13 @@ use terway_core::{
 };
 
 use crate::{
-    driver, gc, node, pods,
+    driver, gc, mend, node, pods,
     pool::Counts,
     reconcile,
     recovery::{self, RecoveryError},
     service,
     shared::Shared,
+    status::Status,
     store::{Allocation, Disk, EniRecord, StoreError},
 };
 
@@ -83,6 +85,12 @@ pub struct Snapshot {
     pub bounds: (u32, u32, u32),
     /// Most pods the node can serve.
     pub capacity: u32,
+    /// ENIs that the node may attach.
+    pub max_enis: u32,
+    /// Addresses, or prefixes, of each.
+    pub per_eni: u32,
+    /// Families of each pod.
+    pub stack: Stack,
     /// Calls or ENIs on their way, by what they wait for.
     pub pending: Vec<String>,
 }
@@ -102,6 +110,7 @@ impl Agent {
         shared.spawn("driver", driver::run(shared.clone()));
         shared.spawn("nics", driver::watch_nics(shared.clone()));
         shared.spawn("gc", gc::run(shared.clone()));
+        shared.spawn("mend", mend::run(shared.clone()));
         shared.spawn("reconcile", reconcile::run(shared.clone()));
         shared.spawn("node", node::run(shared.clone()));
         Ok(Self { shared })
@@ -137,6 +146,23 @@ impl Agent {
         request: &terway_core::rpc::GetIpInfoRequest,
     ) -> Result<terway_core::rpc::GetIpInfoReply, terway_core::rpc::RpcError> {
         service::get_ip_info(&self.shared, request)
+    }
+
+    /// STATUS: whether a pod could be served, from memory.
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+
+    /// GC: frees every record of a network whose sandbox and interface are not among those that the runtime still
+    /// has. Records younger than `began` (boot time in milliseconds) stay: the runtime's list cannot know them.
+    /// Returns how many were freed, and a text for each that could not be.
+    pub async fn collect(
+        &self,
+        network: &str,
+        valid: &BTreeSet<(ContainerId, String)>,
+        began_ms: u64,
+    ) -> (u32, Vec<String>) {
+        gc::collect_network(&self.shared, network, valid, began_ms).await
     }
 
     /// Replaces the vSwitches of the node's zone after a change of configuration.
@@ -180,6 +206,9 @@ impl Agent {
             creating: pool.creating.len(),
             bounds: pool.policy.bounds(&pool.capacity),
             capacity: pool.capacity.pods(),
+            max_enis: pool.capacity.max_enis,
+            per_eni: pool.capacity.per_eni,
+            stack: pool.capacity.stack,
             pending,
         }
     }

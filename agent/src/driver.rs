@@ -1,19 +1,22 @@
 //! Runs the planner whenever something has changed, starts what it decides, serves those who wait.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use terway_core::{
     address::{AddressCount, AddressSet},
     cloud::{Assign, CreateEni, TAG_CREATOR, TAG_INSTANCE, TAG_TOKEN},
     id::{EniId, Mac, VSwitchId},
 };
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use crate::{
     pool::{Creating, Mono, Phase, PoolAction, Slot, plan},
     shared::{Shared, State},
     store::{EniPhase, Intent},
 };
+
+/// After a look at the host that failed, the next one waits this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Plans until the agent ends.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -45,6 +48,7 @@ impl Shared {
             state.pool.gather_until = None;
         }
         state.pool.note_levels(now);
+        self.note_sufficiency(&mut state, now);
         note_reclaim(self, &mut state, now);
         let mut waiters = state.waiters.len() as u32;
         if terway_core::bug!(self.ports.probe, DemandCountedTwice) {
@@ -176,12 +180,13 @@ fn note_reclaim(shared: &Shared, state: &mut State, now: Mono) {
 /// Watches the host's interfaces: an ENI that vanishes must not serve another pod.
 pub(crate) async fn watch_nics(shared: Arc<Shared>) {
     loop {
-        let changed = shared.ports.host.nics_changed();
         // What changed while the agent was down shows in the first look.
-        if let Ok(nics) = shared.ports.host.nics().await {
-            shared.note_nics(&nics);
-        }
-        changed.await;
+        let Ok(nics) = shared.ports.host.nics().await else {
+            sleep(LOOK_AGAIN).await;
+            continue;
+        };
+        shared.note_nics(&nics);
+        shared.ports.host.nics_changed(&nics).await;
     }
 }
 

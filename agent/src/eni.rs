@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use terway_core::{
     address::AddressSet,
     cause::Cause,
-    cloud::{Action, CloudError, CreateEni, Eni, EniFilter, EniStatus, RetryClass, TAG_TOKEN, VSwitchFilter},
+    cloud::{Action, CloudError, CreateEni, Eni, EniFilter, EniStatus, RetryClass, TAG_TOKEN},
     id::EniId,
     probe::pass,
 };
@@ -276,11 +276,11 @@ impl Shared {
         let Some(mac) = mac else { return };
         let seen = async {
             loop {
-                let changed = self.ports.host.nics_changed();
-                if self.ports.host.nics().await.is_ok_and(|nics| nics.contains(&mac)) {
+                let Ok(nics) = self.ports.host.nics().await else { return std::future::pending().await };
+                if nics.contains(&mac) {
                     return;
                 }
-                changed.await;
+                self.ports.host.nics_changed(&nics).await;
             }
         };
         // Running out of patience is no error: the cloud is asked either way.
@@ -315,62 +315,6 @@ impl Shared {
         let mac = self.state().pool.enis.get(id).map(|eni| eni.mac);
         let (Some(mac), Ok(nics)) = (mac, self.ports.host.nics().await) else { return false };
         nics.contains(&mac)
-    }
-
-    /// Puts an ENI into use. False while its network is not known yet.
-    async fn in_use(&self, id: &EniId) -> bool {
-        let known = self.network_of(id).await;
-        let ticket = {
-            let mut state = self.state();
-            let now = self.now();
-            let Some(eni) = state.pool.enis.get_mut(id) else { return true };
-            if known.is_none() {
-                return false;
-            }
-            eni.net = known;
-            eni.touched = now;
-            if matches!(eni.phase, Phase::Attaching { .. } | Phase::Missing) {
-                eni.phase = Phase::InUse;
-            }
-            let record = eni.record();
-            self.store.submit(vec![Write::PutEni(record)])
-        };
-        self.kick.notify_one();
-        ticket.durable().await.is_ok()
-    }
-
-    /// Block and gateway of an ENI's vSwitch: from a sibling in the same vSwitch, or the metadata.
-    async fn network_of(&self, id: &EniId) -> Option<(ipnet::Ipv4Net, std::net::Ipv4Addr)> {
-        {
-            let state = self.state();
-            let eni = state.pool.enis.get(id)?;
-            let sibling =
-                state.pool.enis.values().find(|other| other.vswitch == eni.vswitch && other.net.is_some());
-            if let Some(sibling) = sibling {
-                return sibling.net;
-            }
-        }
-        match self.ports.metadata.interfaces().await {
-            Ok(nics) if !nics.is_empty() => {
-                nics.into_iter().find(|nic| nic.eni == *id).map(|nic| (nic.cidr, nic.gateway))
-            }
-            // The metadata is silent: the cloud knows the block too, for the price of a call.
-            _ => {
-                self.ports.probe.sometimes("metadata-silent");
-                self.network_from_cloud(id).await
-            }
-        }
-    }
-
-    async fn network_from_cloud(&self, id: &EniId) -> Option<(ipnet::Ipv4Net, std::net::Ipv4Addr)> {
-        let vswitch = self.state().pool.enis.get(id)?.vswitch.clone();
-        let filter = VSwitchFilter::Id(vswitch);
-        let found =
-            self.call(Action::DescribeVSwitches, || self.ports.cloud.describe_vswitches(&filter, None)).await;
-        let cidr = found.ok()?.rows.first()?.cidr;
-        // The gateway is the third last address of the block: `.253` of a /24.
-        let gateway = std::net::Ipv4Addr::from_bits(cidr.broadcast().to_bits() - 2);
-        Some((cidr, gateway))
     }
 
     async fn look(self: &Arc<Self>, id: &EniId) -> Look {
@@ -464,6 +408,7 @@ impl Shared {
         let result = if phase == EniPhase::Deleting {
             self.call(Action::DeleteNetworkInterface, || self.ports.cloud.delete_eni(id)).await
         } else {
+            self.tear_down(id).await;
             self.call(Action::DetachNetworkInterface, || self.ports.cloud.detach_eni(id, instance)).await
         };
         result.map_err(|failed| failed.error)
@@ -486,6 +431,7 @@ pub(crate) fn record_of(eni: &Eni) -> EniRecord {
         mac: eni.mac,
         vswitch: eni.vswitch.clone(),
         net: None,
+        gateway6: None,
         primary: eni.primary,
         phase: EniPhase::Attaching,
         addresses,

@@ -2,7 +2,8 @@
 //!
 //! Three witnesses must agree: the kernel shows no endpoint, twice in a row; the API server, asked
 //! directly, says that the pod is gone, finished or another one. An empty list proves nothing. One
-//! pod that cannot be judged does not keep the others from being collected.
+//! pod that cannot be judged does not keep the others from being collected. The runtime's own list (CNI GC) is
+//! believed for what is older than it.
 
 use std::{
     collections::BTreeSet,
@@ -11,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use terway_core::id::ContainerId;
 use tokio::time::sleep;
 
 use crate::{shared::Shared, store::Allocation};
@@ -33,6 +35,51 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         absent = shared.collect(&absent).await;
     }
+}
+
+/// Frees the records of a network that the runtime knows no more. It goes on past records that cannot be freed.
+pub(crate) async fn collect_network(
+    shared: &Shared,
+    network: &str,
+    valid: &BTreeSet<(ContainerId, String)>,
+    began_ms: u64,
+) -> (u32, Vec<String>) {
+    let boot_id = shared.moment().boot_id;
+    let unlisted: Vec<Allocation> = {
+        let state = shared.state();
+        let dead = |allocation: &&Allocation| {
+            let Some(container) = &allocation.container else { return false };
+            // A record of an earlier boot is older than any list.
+            let young = allocation.made.is_some_and(|made| made.boot_id == boot_id && made.ms >= began_ms);
+            allocation.network == network
+                && !young
+                && !valid.contains(&(container.clone(), allocation.ifname.clone()))
+        };
+        state.pool.allocations().filter(dead).cloned().collect()
+    };
+    let (mut freed, mut errors) = (0, Vec::new());
+    for allocation in unlisted {
+        match shared.free(&allocation).await {
+            Freed::Yes => freed += 1,
+            Freed::Changed => {}
+            Freed::Busy => {
+                errors.push(format!("pod {} is being processed by another request", allocation.pod))
+            }
+            Freed::Undurable(why) => errors.push(format!("pod {}: {why}", allocation.pod)),
+        }
+    }
+    (freed, errors)
+}
+
+/// What became of a record that was to be freed.
+enum Freed {
+    Yes,
+    /// A request for its pod is under way and decides by itself.
+    Busy,
+    /// It is not the record that was judged any more.
+    Changed,
+    /// The store failed; the agent ends.
+    Undurable(String),
 }
 
 impl Shared {
@@ -68,7 +115,7 @@ impl Shared {
                 continue;
             }
             match self.is_over(&allocation).await {
-                Ok(true) => self.free(&allocation).await,
+                Ok(true) => drop(self.free(&allocation).await),
                 Ok(false) => drop(remembered.insert(key)),
                 Err(reason) => {
                     tracing::debug!(pod = %allocation.pod, %reason, "a pod could not be judged; next time");
@@ -95,24 +142,27 @@ impl Shared {
             .is_none_or(|view| view.uid != allocation.uid || view.finished))
     }
 
-    async fn free(&self, allocation: &Allocation) {
+    async fn free(&self, allocation: &Allocation) -> Freed {
         let ticket = {
-            // A request for this pod under way decides by itself.
             let processing = self.processing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if processing.contains(&allocation.pod) {
-                return;
+                return Freed::Busy;
             }
             let mut state = self.state();
             if state.pool.allocation(&allocation.key()) != Some(allocation) {
-                return;
+                return Freed::Changed;
             }
             self.surrender(&mut state, &allocation.key())
         };
         tracing::info!(pod = %allocation.pod, ips = %allocation.ips, "freed the address of a pod that is gone");
         self.ports.probe.sometimes("gc-collected");
-        if let Some(ticket) = ticket {
+        match ticket {
+            None => Freed::Changed,
             // A failing store ends the agent; the next one collects again.
-            let _ = ticket.durable().await;
+            Some(ticket) => ticket
+                .durable()
+                .await
+                .map_or_else(|error| Freed::Undurable(error.to_string()), |()| Freed::Yes),
         }
     }
 

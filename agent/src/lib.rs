@@ -12,6 +12,7 @@
 //! - `eni`: takes one ENI from its phase to the next — create, attach, watch, detach, delete.
 //! - `addresses`: assigns and unassigns addresses on an ENI.
 //! - `calls`: paces and retries cloud calls; `describe`: coalesces reads of ENIs.
+//! - `nic`: an ENI on the host; `mend`: repairs what drifted, removes what belongs to nobody.
 //! - `recovery`: from the store (or from what is left of it) to a running pool.
 //! - `reconcile`: compares the pool with the cloud, carefully, because reads lag.
 //! - `pods`: the node's pods as the API server shows them; `gc`: frees what belongs to pods that
@@ -24,6 +25,8 @@ mod describe;
 mod driver;
 mod eni;
 mod gc;
+mod mend;
+mod nic;
 mod node;
 mod pods;
 pub mod pool;
@@ -31,9 +34,11 @@ mod reconcile;
 mod recovery;
 mod service;
 mod shared;
+mod status;
 pub mod store;
 
 pub use self::{
     agent::{Agent, AgentError, Ports, Settings, Snapshot},
-    pods::POD_IPS_ANNOTATION,
+    pods::{EGRESS_ANNOTATION, INGRESS_ANNOTATION, POD_IPS_ANNOTATION},
+    status::Status,
 };

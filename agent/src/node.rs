@@ -33,7 +33,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let mut written: Option<bool> = None;
     let mut age = Duration::ZERO;
     loop {
-        let sufficient = shared.sufficient();
+        let sufficient = shared.sufficient(&shared.state());
         if (written != Some(sufficient) || age >= HEARTBEAT) && shared.write_condition(sufficient).await {
             if written == Some(!sufficient) {
                 shared.ports.probe.sometimes("condition-changed");
@@ -47,17 +47,6 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// Whether another pod could be served: an address is idle, or growth is possible.
-    fn sufficient(&self) -> bool {
-        let state = self.state();
-        let pool = &state.pool;
-        let now = self.now();
-        let room = pool.capacity.pods() > pool.counts().total();
-        let blocked = pool.blocked.as_ref().is_some_and(|blocked| blocked.until > now);
-        let open = pool.vswitches.ids().iter().any(|id| pool.vswitches.open(id, now));
-        pool.idle() > 0 || (room && open && !blocked)
-    }
-
     async fn write_condition(&self, sufficient: bool) -> bool {
         let api: Api<Node> = Api::all(self.ports.kube.clone());
         let (status, reason) =

@@ -16,13 +16,22 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::watcher::{self, Event},
 };
-use terway_core::id::{PodKey, PodUid};
+use terway_core::{
+    bandwidth,
+    host::Bandwidth,
+    id::{PodKey, PodUid},
+};
 use tokio::time::timeout;
 
 use crate::shared::Shared;
 
 /// Annotation with the pod's addresses, comma separated.
 pub const POD_IPS_ANNOTATION: &str = "k8s.aliyun.com/pod-ips";
+/// Annotations with limits of a pod's traffic, in bytes per second. Deprecated, as in the original: the standard
+/// ones come through the runtime and go first.
+pub const INGRESS_ANNOTATION: &str = "k8s.aliyun.com/ingress-bandwidth";
+/// As [`INGRESS_ANNOTATION`].
+pub const EGRESS_ANNOTATION: &str = "k8s.aliyun.com/egress-bandwidth";
 /// Most that an uncached read of a pod may take.
 const READ: Duration = Duration::from_secs(10);
 
@@ -32,6 +41,8 @@ pub(crate) struct PodView {
     pub(crate) uid: PodUid,
     /// Succeeded or Failed: its sandbox will not be started again.
     pub(crate) finished: bool,
+    /// Limits of its traffic, from the annotations that only the agent reads.
+    pub(crate) bandwidth: Bandwidth,
 }
 
 impl PodView {
@@ -39,8 +50,21 @@ impl PodView {
         let key = PodKey::new(pod.namespace()?, pod.name_any());
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let finished = matches!(phase, Some("Succeeded" | "Failed"));
-        Some((key, Self { uid: pod.uid()?.into(), finished }))
+        let bandwidth = Bandwidth {
+            ingress: limit(pod, &key, INGRESS_ANNOTATION),
+            egress: limit(pod, &key, EGRESS_ANNOTATION),
+        };
+        Some((key, Self { uid: pod.uid()?.into(), finished, bandwidth }))
     }
+}
+
+/// A limit that cannot be read is none, as in the original; but not in silence.
+fn limit(pod: &Pod, key: &PodKey, annotation: &str) -> u64 {
+    let Some(text) = pod.metadata.annotations.as_ref().and_then(|all| all.get(annotation)) else { return 0 };
+    bandwidth::parse(text).unwrap_or_else(|error| {
+        tracing::warn!(pod = %key, annotation, reason = "ParseFailed", "the limit is ignored: {error}");
+        0
+    })
 }
 
 /// Pods of this node.
@@ -52,10 +76,6 @@ pub(crate) struct PodCache {
 impl PodCache {
     fn pods(&self) -> std::sync::MutexGuard<'_, BTreeMap<PodKey, PodView>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn uid(&self, pod: &PodKey) -> Option<PodUid> {
-        self.pods().get(pod).map(|view| view.uid.clone())
     }
 
     pub(crate) fn get(&self, pod: &PodKey) -> Option<PodView> {

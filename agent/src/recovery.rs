@@ -9,7 +9,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use terway_core::{
     address::PodIps,
     cloud::{CloudError, Eni, EniFilter, EniStatus},
-    host::Endpoint,
+    host::{Bandwidth, Endpoint},
     id::{PodKey, PodUid},
     limits::InstanceLimits,
     metadata::{InstanceIdentity, MetadataError, NicMetadata},
@@ -123,6 +123,8 @@ async fn finish(
     if fresh {
         shared.take_stock(limits).await?;
     }
+    // After a boot the kernel has nothing of what the records say.
+    shared.set_up_enis().await;
     shared.resume(stored.intents);
     Ok(shared)
 }
@@ -284,6 +286,7 @@ impl Shared {
     ) {
         let mut record = record_of(eni);
         record.net = nic.map(|nic| (nic.cidr, nic.gateway));
+        record.gateway6 = nic.and_then(|nic| Some(nic.ipv6?.1));
         record.phase = match eni.status {
             EniStatus::InUse if record.net.is_some() => EniPhase::InUse,
             EniStatus::InUse | EniStatus::Attaching => EniPhase::Attaching,
@@ -332,5 +335,8 @@ fn adopted_allocation(pool: &Pool, endpoint: &Endpoint) -> Option<Allocation> {
         uid: PodUid::from(""),
         ips: PodIps { v4, v6 },
         eni,
+        network: String::new(),
+        bandwidth: Bandwidth::default(),
+        made: None,
     })
 }

@@ -18,8 +18,9 @@ use terway_core::{
 use tokio::{sync::oneshot, time::timeout_at};
 
 use crate::{
+    pods::PodView,
     pool::GATHER,
-    shared::{Claim, Granted, Shared, Waiter, net_conf},
+    shared::{Claim, Granted, Shared, Waiter},
     store::{Allocation, StoreStopped, Write},
 };
 
@@ -74,8 +75,15 @@ pub(crate) async fn alloc_ip(
         return Ok(reply);
     }
     // A record of another sandbox: only the API server can tell whether it is still the same pod.
-    let uid = shared.pod_uid(&request.pod, !others.is_empty()).await?;
-    let claim = Claim { pod: request.pod.clone(), uid, container: request.container, ifname };
+    let view = shared.pod_view(&request.pod, &request.uid, !others.is_empty()).await?;
+    let claim = Claim {
+        pod: request.pod.clone(),
+        uid: view.uid,
+        container: request.container,
+        ifname,
+        network: request.network,
+        bandwidth: view.bandwidth,
+    };
     for old in others {
         if let Some(reply) = take_over(shared, &claim, &old).await? {
             return Ok(reply);
@@ -94,7 +102,7 @@ pub(crate) async fn alloc_ip(
 async fn repeat(shared: &Shared, allocation: &Allocation) -> Result<Option<AllocIpReply>, RpcError> {
     let (conf, ticket) = {
         let state = shared.state();
-        let Some(conf) = net_conf(&state.pool, allocation) else { return Ok(None) };
+        let Some(conf) = shared.net_conf(&state.pool, allocation) else { return Ok(None) };
         // The record may still be on its way to the disk: an empty write waits behind it.
         (conf, shared.store.submit(Vec::new()))
     };
@@ -116,14 +124,20 @@ async fn take_over(
             return Ok(None);
         }
         let same = old.uid == claim.uid && old.ifname == claim.ifname;
-        let Some(conf) = net_conf(&state.pool, old).filter(|_| same) else {
+        let Some(conf) = shared.net_conf(&state.pool, old).filter(|_| same) else {
             shared.ports.probe.sometimes("pod-recreated-under-its-name");
             shared.surrender(&mut state, &old.key());
             return Ok(None);
         };
         shared.ports.probe.sometimes("sandbox-taken-over");
         state.pool.unbind(&old.key());
-        let allocation = Allocation { container: Some(claim.container.clone()), ..old.clone() };
+        let allocation = Allocation {
+            container: Some(claim.container.clone()),
+            network: claim.network.clone(),
+            bandwidth: claim.bandwidth,
+            made: Some(shared.moment()),
+            ..old.clone()
+        };
         state.pool.bind(allocation.clone());
         let writes = vec![Write::DropAllocation(old.key()), Write::PutAllocation(allocation)];
         (conf, shared.store.submit(writes))
@@ -202,7 +216,7 @@ pub(crate) fn get_ip_info(shared: &Shared, request: &GetIpInfoRequest) -> Result
     let _turn = Turn::take(shared, &request.pod)?;
     let state = shared.state();
     let allocation = state.pool.of_container(&request.container);
-    let conf = allocation.and_then(|allocation| net_conf(&state.pool, allocation));
+    let conf = allocation.and_then(|allocation| shared.net_conf(&state.pool, allocation));
     Ok(GetIpInfoReply { net_confs: conf.into_iter().collect() })
 }
 
@@ -211,14 +225,19 @@ fn stopping(error: StoreStopped) -> RpcError {
 }
 
 impl Shared {
-    /// The UID of a pod: from the watch's cache, or from the API server when the cache does not have
-    /// it or might be behind.
-    async fn pod_uid(&self, pod: &PodKey, uncached: bool) -> Result<PodUid, RpcError> {
-        if !uncached && let Some(uid) = self.pods.uid(pod) {
-            return Ok(uid);
+    /// A pod: from the watch's cache, or from the API server when the cache does not have it or might be
+    /// behind. `named` is the UID that the runtime has, if it said so.
+    async fn pod_view(&self, pod: &PodKey, named: &PodUid, uncached: bool) -> Result<PodView, RpcError> {
+        let is_named = |view: &PodView| named.as_str().is_empty() || view.uid == *named;
+        if !uncached && let Some(view) = self.pods.get(pod).filter(is_named) {
+            return Ok(view);
         }
         match self.read_pod(pod).await {
-            Ok(Some(view)) => Ok(view.uid),
+            Ok(Some(view)) if is_named(&view) => Ok(view),
+            Ok(Some(view)) => Err(RpcError::InvalidArgs(format!(
+                "pod {pod} is another one now: the sandbox is of uid {named}, the API server has {}",
+                view.uid
+            ))),
             Ok(None) => Err(RpcError::InvalidArgs(format!("pod {pod} does not exist"))),
             Err(reason) => Err(RpcError::PodUnknown { pod: pod.clone(), reason }),
         }

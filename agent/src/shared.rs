@@ -10,6 +10,7 @@ use terway_core::{
     address::PodIps,
     cause::Cause,
     config::AgentConfig,
+    host::{Bandwidth, Gateways, PodNet},
     id::{ClientToken, ContainerId, PodKey, PodUid},
     metadata::InstanceIdentity,
     rpc::NetConf,
@@ -26,7 +27,7 @@ use crate::{
     describe::Describer,
     pods::PodCache,
     pool::{Mono, Pool},
-    store::{Allocation, Cooling, Store, Ticket, Write},
+    store::{Allocation, Cooling, Moment, Store, Ticket, Write},
 };
 
 /// Who asks for an address.
@@ -36,6 +37,8 @@ pub(crate) struct Claim {
     pub(crate) uid: PodUid,
     pub(crate) container: ContainerId,
     pub(crate) ifname: String,
+    pub(crate) network: String,
+    pub(crate) bandwidth: Bandwidth,
 }
 
 /// An address that was given to a claim; the ticket tells when that is durable.
@@ -54,6 +57,10 @@ pub(crate) struct Waiter {
 pub(crate) struct State {
     pub(crate) pool: Pool,
     pub(crate) waiters: VecDeque<Waiter>,
+    /// What the kernel refuses to give to running pods.
+    pub(crate) impaired: Option<String>,
+    /// Since when no pod could be served.
+    pub(crate) insufficient_since: Option<Mono>,
 }
 
 pub(crate) struct Shared {
@@ -100,7 +107,12 @@ impl Shared {
             kick: Notify::new(),
             doubt: Notify::new(),
             processing: Mutex::default(),
-            state: Mutex::new(State { pool, waiters: VecDeque::new() }),
+            state: Mutex::new(State {
+                pool,
+                waiters: VecDeque::new(),
+                impaired: None,
+                insufficient_since: None,
+            }),
             started,
         }
     }
@@ -160,9 +172,12 @@ impl Shared {
             uid: claim.uid.clone(),
             ips,
             eni,
+            network: claim.network.clone(),
+            bandwidth: claim.bandwidth,
+            made: Some(self.moment()),
         };
         state.pool.bind(allocation.clone());
-        let conf = net_conf(&state.pool, &allocation)?;
+        let conf = self.net_conf(&state.pool, &allocation)?;
         let mut writes = vec![Write::DropCooling(ips.v4)];
         if !terway_core::bug!(self.ports.probe, SkipStoreWrite) {
             writes.push(Write::PutAllocation(allocation));
@@ -188,19 +203,46 @@ impl Shared {
         self.kick.notify_one();
         Some(ticket)
     }
-}
 
-/// What the plugin needs to build the interface of an allocation. Nothing when its ENI is gone.
-pub(crate) fn net_conf(pool: &Pool, allocation: &Allocation) -> Option<NetConf> {
-    let eni = pool.enis.get(&allocation.eni)?;
-    let (cidr, gateway) = eni.net?;
-    Some(NetConf {
-        ips: allocation.ips,
-        cidr,
-        gateway,
-        eni: eni.id.clone(),
-        mac: eni.mac,
-        ifname: allocation.ifname.clone(),
-        default_route: true,
-    })
+    /// Now, as durable records have it.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { boot_id: self.boot_id, ms: (self.booted + self.now()).as_millis() as u64 }
+    }
+
+    /// What the plugin needs to build the interface of an allocation. Nothing when its ENI is gone.
+    pub(crate) fn net_conf(&self, pool: &Pool, allocation: &Allocation) -> Option<NetConf> {
+        let eni = pool.enis.get(&allocation.eni)?;
+        let (cidr, gateway) = eni.net?;
+        Some(NetConf {
+            ips: allocation.ips,
+            cidr,
+            gateway,
+            eni: eni.id.clone(),
+            mac: eni.mac,
+            ifname: allocation.ifname.clone(),
+            default_route: true,
+            gateway6: allocation.ips.v6.and(eni.gateway6),
+            extra_routes: self.config().extra_routes.clone(),
+            bandwidth: allocation.bandwidth,
+        })
+    }
+
+    /// What the kernel is to have for an allocation. Nothing when its ENI is gone, or its sandbox is not known.
+    pub(crate) fn pod_net(&self, pool: &Pool, allocation: &Allocation) -> Option<PodNet> {
+        let container = allocation.container.clone()?;
+        let conf = self.net_conf(pool, allocation)?;
+        Some(PodNet {
+            pod: allocation.pod.clone(),
+            container,
+            ifname: conf.ifname,
+            ips: conf.ips,
+            eni_mac: conf.mac,
+            gateway: Gateways { v4: conf.gateway, v6: conf.gateway6 },
+            // What chained plugins make of it is theirs.
+            mtu: 0,
+            default_route: conf.default_route,
+            extra_routes: conf.extra_routes,
+            bandwidth: conf.bandwidth,
+        })
+    }
 }

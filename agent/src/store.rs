@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{
     disk::Disk,
-    record::{Allocation, Cooling, EniPhase, EniRecord, Intent, Meta, Stored, Write},
+    record::{Allocation, Cooling, EniPhase, EniRecord, Intent, Meta, Moment, Stored, Write},
     writer::{Store, StoreStopped, Ticket},
 };
 

@@ -81,6 +81,7 @@ fn record(index: u8, capacity: &NodeCapacity) -> EniRecord {
         mac: Mac([0, 0x16, 0x3e, 0, 0, index]),
         vswitch: "vsw-a".into(),
         net: Some((net, host(0xfffd))),
+        gateway6: None,
         primary: host(1),
         phase: EniPhase::InUse,
         addresses,

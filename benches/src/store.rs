@@ -95,5 +95,11 @@ fn allocation(serial: u32) -> Allocation {
         uid: format!("0b6f3c1e-9d55-4c5e-8f2a-{serial:012}").into(),
         ips: PodIps { v4: (0x0a00_0000 + serial).into(), v6: None },
         eni: "eni-bp1abcdefgh".into(),
+        network: "terway".into(),
+        bandwidth: terway_core::host::Bandwidth::default(),
+        made: Some(terway_agent::store::Moment {
+            boot_id: 0x0123_4567_89ab_cdef,
+            ms: 86_400_000 + u64::from(serial),
+        }),
     }
 }

@@ -1,25 +1,18 @@
 //! From options, environment and metadata to a client: region, endpoints, credentials.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use terway_cloud::{
-    client::{Client, Settings},
-    credentials::{CredentialsProvider, KeyTexts, SECRET_DIR, Sources, chain},
-    endpoints::{Endpoint, Endpoints, Network},
-    http::{self, chain as causes},
-    metadata::{DEFAULT_BASE, MetadataClient},
-    role::RoleCredentials,
+    connect::{Connection, Given, connect},
+    credentials::{KeyTexts, SECRET_DIR},
+    endpoints::Network,
+    metadata::DEFAULT_BASE,
     secret::Secret,
-    system::{ProcessSpawner, SystemClock, SystemEntropy},
+    system::ProcessSpawner,
 };
-use terway_core::cloud::Product;
-use tokio::time::timeout;
 
 use crate::failure::Failure;
 
-const REGION: &str = "ALIBABA_CLOUD_REGION_ID";
-const ECS: &str = "ECS_ENDPOINT";
-const VPC: &str = "VPC_ENDPOINT";
 /// How long metadata may take to tell the region: on an instance it takes milliseconds, and elsewhere
 /// nobody wants to wait for what is not there.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -52,57 +45,22 @@ pub(crate) struct Options {
     pub(crate) access_key_secret_file: Option<PathBuf>,
 }
 
-/// What was made of the options.
-pub(crate) struct Connection {
-    pub(crate) client: Client,
-    pub(crate) credentials: Arc<dyn CredentialsProvider>,
-    pub(crate) metadata: Arc<MetadataClient>,
-    pub(crate) settings: Settings,
-}
-
 impl Options {
     /// Connects: nothing is sent yet but, where nobody names the region, a question to metadata. `var`
     /// reads the environment.
     pub(crate) async fn connect(&self, var: impl Fn(&str) -> Option<String>) -> Result<Connection, Failure> {
-        let var = |name: &str| var(name).filter(|value| !value.is_empty());
-        let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
-        let http = http::system(ProcessSpawner::shared()).map_err(|error| Failure::input(causes(&error)))?;
-        let metadata = Arc::new(MetadataClient::new(http.clone(), &self.metadata_endpoint));
-        let sources = Sources {
-            explicit: self.explicit()?,
+        let given = Given {
+            region: self.region.clone(),
+            ecs_endpoint: (self.ecs_endpoint.clone(), "--ecs-endpoint"),
+            vpc_endpoint: (self.vpc_endpoint.clone(), "--vpc-endpoint"),
+            network: if self.internal { Network::Vpc } else { Network::Public },
+            metadata_endpoint: self.metadata_endpoint.clone(),
+            key: self.explicit()?,
             secret_dir: Some(SECRET_DIR.into()),
-            environment: KeyTexts::from_environment(var),
-            role: Some(Arc::new(RoleCredentials::new(metadata.clone(), clock.clone()))),
+            patience: PATIENCE,
         };
-        let region = match self.region.clone().or_else(|| var(REGION)) {
-            Some(region) => region,
-            None => region_of(&metadata).await?,
-        };
-        let settings = Settings::new(region.as_str(), self.endpoints(&region, var)?);
-        let credentials = chain(sources);
-        let client = Client::new(http, credentials.clone(), clock, entropy, settings.clone());
-        Ok(Connection { client, credentials, metadata, settings })
-    }
-
-    fn endpoints(&self, region: &str, var: impl Fn(&str) -> Option<String>) -> Result<Endpoints, Failure> {
-        let network = if self.internal { Network::Vpc } else { Network::Public };
-        let mut endpoints = Endpoints::of_region(region, network)
-            .map_err(|error| Failure::input(format!("region: {error}")))?;
-        for (product, option, given, name) in [
-            (Product::Ecs, "--ecs-endpoint", &self.ecs_endpoint, ECS),
-            (Product::Vpc, "--vpc-endpoint", &self.vpc_endpoint, VPC),
-        ] {
-            let (source, text) = match given {
-                Some(text) => (option, Some(text.clone())),
-                None => (name, var(name)),
-            };
-            if let Some(text) = text {
-                let endpoint: Endpoint =
-                    text.parse().map_err(|error| Failure::input(format!("{source}: {error}")))?;
-                endpoints = endpoints.with(product, endpoint);
-            }
-        }
-        Ok(endpoints)
+        let connected = connect(given, ProcessSpawner::shared(), var).await;
+        connected.map_err(|error| Failure::input(error.to_string()))
     }
 
     fn explicit(&self) -> Result<KeyTexts, Failure> {
@@ -120,17 +78,10 @@ impl Options {
     }
 }
 
-async fn region_of(metadata: &MetadataClient) -> Result<String, Failure> {
-    let reason = match timeout(PATIENCE, metadata.read("region-id")).await {
-        Ok(Ok(region)) => return Ok(region),
-        Ok(Err(error)) => causes(&error),
-        Err(_) => "no answer".to_owned(),
-    };
-    Err(Failure::input(format!("no region: give --region or set {REGION}; instance metadata says: {reason}")))
-}
-
 #[cfg(test)]
 mod tests {
+    use terway_core::cloud::Product;
+
     use super::*;
 
     fn none(_: &str) -> Option<String> {

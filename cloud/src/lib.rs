@@ -12,6 +12,7 @@
 //! - [`credentials`]: where access keys come from, in order; [`role`]: those of the instance's RAM role.
 //! - [`client`]: [`client::Client`], the port `Cloud`: one method, one request.
 //! - [`system`]: the machine's clocks, randomness and tasks, for who composes a program.
+//! - [`connect`]: from options, environment and metadata to a client.
 //! - [`budget`]: [`budget::Budgeted`], the same port within rates that adapt to throttling.
 //! - [`metadata`]: [`metadata::MetadataClient`], the port `Metadata`.
 //!
@@ -20,6 +21,7 @@
 
 pub mod budget;
 pub mod client;
+pub mod connect;
 pub mod credentials;
 pub mod endpoints;
 pub mod gzip;

@@ -8,10 +8,10 @@ use std::{
 use terway_core::{
     address::PodIps,
     id::{ContainerId, Mac, PodKey},
+    rpc::NetConf,
 };
 use terway_dataplane::pod::{Bandwidth, Gateways, PodNet};
 use terway_rpc::{
-    interface::Interface,
     spool::{self, Pending, SpoolError},
     wire::{GetInfoRequest, ReleaseIpRequest},
 };
@@ -81,20 +81,18 @@ impl Call<'_> {
     }
 
     /// What an interface of the agent's answer is to be.
-    fn pod_net(&self, interface: &Interface, datapath: &Datapath) -> PodNet {
-        let conf = &interface.conf;
-        let agents = Bandwidth { ingress: interface.ingress, egress: interface.egress };
+    fn pod_net(&self, conf: &NetConf, datapath: &Datapath) -> PodNet {
         PodNet {
             pod: self.pod(),
             container: ContainerId::from(&*self.env.container),
             ifname: conf.ifname.clone(),
             ips: conf.ips,
             eni_mac: conf.mac,
-            gateway: Gateways { v4: conf.gateway, v6: interface.gateway6 },
+            gateway: Gateways { v4: conf.gateway, v6: conf.gateway6 },
             mtu: datapath.mtu,
             default_route: conf.default_route,
-            extra_routes: interface.extra_routes.clone(),
-            bandwidth: datapath.bandwidth.unwrap_or(agents),
+            extra_routes: conf.extra_routes.clone(),
+            bandwidth: datapath.bandwidth.unwrap_or(conf.bandwidth),
         }
     }
 

@@ -8,6 +8,8 @@ mod eni_conf;
 use std::{collections::BTreeMap, time::Duration};
 
 pub use self::eni_conf::{ConfigError, EniConf};
+use ipnet::IpNet;
+
 use crate::{
     address::{Grain, Stack},
     id::{SecurityGroupId, VSwitchId, ZoneId},
@@ -138,6 +140,8 @@ pub struct AgentConfig {
     pub eni_tags: BTreeMap<String, String>,
     /// Write `k8s.aliyun.com/pod-ips` on pods (`enable_patch_pod_ips`).
     pub patch_pod_ips: bool,
+    /// Routes inside pods besides the default one (`extra_routes`).
+    pub extra_routes: Vec<IpNet>,
     /// Client-side ceilings, calls per minute by action name (`rate_limit`).
     pub rate_limit: BTreeMap<String, u32>,
 }

@@ -4,6 +4,7 @@
 //!
 //! - [`id`]: typed names — ENI, vSwitch, instance, node, pod, sandbox, client token.
 //! - [`address`]: what a pod is given — an IPv4 address and, in dual stack, an IPv6 address beside it.
+//! - [`bandwidth`]: rates as annotations have them.
 //! - [`limits`]: what an instance type may hold, and the capacity formulas that follow.
 //! - [`config`]: `eni_conf` as operators write it, validated into [`config::PoolPolicy`].
 //! - [`cause`]: the closed list of reasons for which an address can be refused.
@@ -15,6 +16,7 @@
 //! Monotonic time is not a port: it is `tokio::time`, which a simulator can pause.
 
 pub mod address;
+pub mod bandwidth;
 pub mod cause;
 pub mod cloud;
 pub mod config;

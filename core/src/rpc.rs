@@ -1,15 +1,16 @@
 //! The allocation service as the plugin sees it: the messages of the original's `TerwayBackend`,
 //! in domain types. The wire form (protobuf) is made from these at the socket.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     address::PodIps,
     cause::Cause,
-    id::{ContainerId, EniId, Mac, PodKey},
+    host::Bandwidth,
+    id::{ContainerId, EniId, Mac, PodKey, PodUid},
 };
 
 /// `AllocIPRequest`.
@@ -23,6 +24,10 @@ pub struct AllocIpRequest {
     pub netns: String,
     /// Interface inside the pod; empty means `eth0`.
     pub ifname: String,
+    /// Which of the pods of that name; empty when the runtime did not say.
+    pub uid: PodUid,
+    /// Name of the CNI network; empty from an original plugin.
+    pub network: String,
 }
 
 /// Where an answer came from; for figures, not on the wire.
@@ -62,6 +67,15 @@ pub struct NetConf {
     pub ifname: String,
     /// Whether the pod's default route leaves here.
     pub default_route: bool,
+    /// VPC gateway of the IPv6 block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway6: Option<Ipv6Addr>,
+    /// Destinations that leave by this interface besides the default route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_routes: Vec<IpNet>,
+    /// Limits of the pod's traffic.
+    #[serde(default, skip_serializing_if = "Bandwidth::is_unlimited")]
+    pub bandwidth: Bandwidth,
 }
 
 /// `ReleaseIPRequest`.

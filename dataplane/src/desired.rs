@@ -37,7 +37,7 @@ const MTU_MIN: u32 = 1280;
 const MTU_MAX: u32 = 65535;
 
 /// Why no state can be given.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DesiredError {
     /// The ENI is not on the node.
     #[error("no interface has the mac {mac} of the eni; the node has {}", list(.present))]
@@ -101,9 +101,10 @@ pub fn desired_eni(eni: &EniNet, facts: &HostFacts) -> Result<Side, DesiredError
     side.addresses.insert(Address { dev: dev.clone(), net: host_net(eni.node_ip.into()) });
     let table = eni_table(link.index);
     for gateway in eni.gateway.iter() {
+        // In the ENI's own table: several ENIs of a vSwitch have one gateway, and a table takes one route to it.
         if gateway.is_ipv6() {
             let dst = host_net(gateway);
-            side.routes.insert(Route { table: MAIN_TABLE, dst, dev: dev.clone(), via: None });
+            side.routes.insert(Route { table, dst, dev: dev.clone(), via: None });
         }
         let dst = default_of(gateway);
         side.routes.insert(Route { table, dst, dev: dev.clone(), via: Some(gateway) });

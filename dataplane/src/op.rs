@@ -104,6 +104,28 @@ pub enum Object {
     Rule(Rule),
 }
 
+impl Change {
+    /// Kind of the object that it is about.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::AddVeth { .. }
+            | Self::DelLink { .. }
+            | Self::SetMtu { .. }
+            | Self::SetMac { .. }
+            | Self::SetAlias { .. }
+            | Self::SetUp { .. } => "link",
+            Self::SetSysctl { .. } => "setting",
+            Self::Add(object) | Self::Del(object) => match object {
+                Object::Address(_) => "address",
+                Object::Qdisc(_) => "queue",
+                Object::Neighbour(_) => "neighbour",
+                Object::Route(_) => "route",
+                Object::Rule(_) => "rule",
+            },
+        }
+    }
+}
+
 impl Object {
     /// The link that it lives and dies with.
     pub fn dev(&self) -> Option<&str> {

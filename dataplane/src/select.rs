@@ -7,19 +7,18 @@ use std::net::IpAddr;
 
 use crate::{
     desired::{ENI_TABLE_BASE, host_net},
-    op::{Object, sysctl_link},
+    op::sysctl_link,
     pod::PodNet,
-    state::{MAIN_TABLE, Side},
+    state::{MAIN_TABLE, Route, Side},
 };
 
 /// The host's state as far as it concerns a pod whose host end is `link`.
 pub fn of_pod(host: &Side, link: &str, ips: &[IpAddr]) -> Side {
     let ours = |net| ips.iter().any(|ip| host_net(*ip) == net);
-    let mut side = pick(host, |object| match object {
-        Object::Rule(rule) => ours(rule.select.net()),
-        Object::Route(route) => route.dev == link || (route.table == MAIN_TABLE && ours(route.dst)),
-        object => object.dev() == Some(link),
-    });
+    let mut side = on_link(host, link);
+    let routes = host.routes.iter();
+    side.routes.extend(routes.filter(|it| it.table == MAIN_TABLE && ours(it.dst)).cloned());
+    side.rules.extend(host.rules.iter().filter(|it| ours(it.select.net())).cloned());
     side.links.extend(host.links.get_key_value(link).map(|(name, link)| (name.clone(), link.clone())));
     side.sysctls.extend(host.sysctls.iter().map(|(key, value)| (key.clone(), *value)));
     side
@@ -27,7 +26,7 @@ pub fn of_pod(host: &Side, link: &str, ips: &[IpAddr]) -> Side {
 
 /// The pod's state as far as it concerns one interface.
 pub fn inside(pod_side: &Side, pod: &PodNet) -> Side {
-    let mut side = pick(pod_side, |object| object.dev() == Some(&pod.ifname));
+    let mut side = on_link(pod_side, &pod.ifname);
     let link = pod_side.links.get_key_value(&pod.ifname);
     side.links.extend(link.map(|(name, link)| (name.clone(), link.clone())));
     side.sysctls.clone_from(&pod_side.sysctls);
@@ -35,24 +34,29 @@ pub fn inside(pod_side: &Side, pod: &PodNet) -> Side {
 }
 
 /// The host's state as far as it concerns the ENI whose link is `link`: its address, what is in its table, and
-/// the IPv6 route to its gateway. Other routes over it are the node's own.
+/// routes to its gateway. Other routes over it are the node's own.
 pub fn of_eni(host: &Side, link: &str, gateways: &[IpAddr]) -> Side {
     let to_gateway = |dst| gateways.iter().any(|gateway| host_net(*gateway) == dst);
-    let mut side = pick(host, |object| match object {
-        Object::Route(route) => route.dev == link && (route.table > ENI_TABLE_BASE || to_gateway(route.dst)),
-        Object::Address(address) => address.dev == link,
-        _ => false,
-    });
+    let ours = |route: &&Route| route.table > ENI_TABLE_BASE || to_gateway(route.dst);
+    let mut side = Side {
+        addresses: host.addresses.iter().filter(|it| it.dev == link).cloned().collect(),
+        routes: host.routes.iter().filter(|it| it.dev == link).filter(ours).cloned().collect(),
+        ..Side::default()
+    };
     side.links.extend(host.links.get_key_value(link).map(|(name, link)| (name.clone(), link.clone())));
     let settings = host.sysctls.iter().filter(|(key, _)| sysctl_link(key).is_none_or(|of| of == link));
     side.sysctls.extend(settings.map(|(key, value)| (key.clone(), *value)));
     side
 }
 
-fn pick(from: &Side, mut is: impl FnMut(&Object) -> bool) -> Side {
-    let mut side = Side::default();
-    for object in from.objects().filter(|object| is(object)) {
-        side.insert(object);
+/// All that is on a link, without it and its settings. A full node has thousands of objects, and this is asked for
+/// each pod: only what is taken is copied.
+fn on_link(from: &Side, link: &str) -> Side {
+    Side {
+        addresses: from.addresses.iter().filter(|it| it.dev == link).cloned().collect(),
+        neighbours: from.neighbours.iter().filter(|it| it.dev == link).cloned().collect(),
+        routes: from.routes.iter().filter(|it| it.dev == link).cloned().collect(),
+        qdiscs: from.qdiscs.iter().filter(|it| it.dev == link).cloned().collect(),
+        ..Side::default()
     }
-    side
 }

@@ -6,6 +6,7 @@
 use std::{sync::Arc, sync::PoisonError, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use terway_core::{
+    host::{Gateways, PodNet},
     id::{ContainerId, PodKey, PodUid},
     rpc::{AllocIpReply, AllocIpRequest, ReleaseIpRequest, RpcError, Source},
 };
@@ -135,7 +136,7 @@ impl PodTask {
                     // The machine restarted: this sandbox is gone without a DEL, the pod is not.
                     if let Some(Running { container }) = running.take() {
                         self.world.oracle.down(self.world.trace.now(), &container);
-                        self.node.host.remove_endpoint(&container);
+                        self.node.host.remove_pod(&container);
                         self.world.sandbox_ended();
                     }
                     self.world.pod_pending(&self.node, &self.name());
@@ -180,8 +181,15 @@ impl PodTask {
             let begun = time::now();
             match self.add(&container).await {
                 Ok(reply) => {
-                    self.configured(&container, &reply).await;
-                    return Some(Running { container });
+                    if let Err(error) = self.build(&container, &reply) {
+                        self.world.coverage.count("kernel-refused");
+                        let node = self.node.name.as_str();
+                        self.world.trace.event(node, format_args!("ADD {} not built: {error}", self.run.key));
+                        self.delete_later(container);
+                    } else {
+                        self.configured(&container, &reply).await;
+                        return Some(Running { container });
+                    }
                 }
                 Err(failed) => {
                     let error = match &failed {
@@ -210,6 +218,8 @@ impl PodTask {
             container: container.clone(),
             netns: format!("/var/run/netns/{container}"),
             ifname: "eth0".to_owned(),
+            uid: self.uid.clone(),
+            network: "terway".to_owned(),
         };
         let begun = time::now();
         let killed = self.node.unit() < self.node.runtime_faults().add_killed;
@@ -256,7 +266,26 @@ impl PodTask {
         }
     }
 
-    /// The plugin builds the interface; the pod has its network.
+    /// The plugin builds the interface, as it does for an answer of the agent.
+    fn build(&self, container: &ContainerId, reply: &AllocIpReply) -> std::io::Result<()> {
+        for conf in &reply.net_confs {
+            self.node.host.add_pod(&PodNet {
+                pod: self.run.key.clone(),
+                container: container.clone(),
+                ifname: conf.ifname.clone(),
+                ips: conf.ips,
+                eni_mac: conf.mac,
+                gateway: Gateways { v4: conf.gateway, v6: conf.gateway6 },
+                mtu: 0,
+                default_route: conf.default_route,
+                extra_routes: conf.extra_routes.clone(),
+                bandwidth: conf.bandwidth,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The pod has its network.
     async fn configured(&mut self, container: &ContainerId, reply: &AllocIpReply) {
         let ips: Vec<_> = reply.net_confs.iter().flat_map(|conf| conf.ips.iter()).collect();
         let sandbox = Sandbox {
@@ -267,7 +296,6 @@ impl PodTask {
             ips: ips.clone(),
         };
         self.world.oracle.up(self.world.trace.now(), container, sandbox, &self.world.cloud);
-        self.node.host.add_endpoint(container, ips.clone());
         sleep(self.node.between(Duration::from_millis(3), Duration::from_millis(12))).await;
         let status = PodStatus {
             phase: Some("Running".to_owned()),
@@ -285,7 +313,7 @@ impl PodTask {
     async fn tear_down(&self, running: Option<Running>) {
         if let Some(Running { container }) = running {
             self.world.oracle.down(self.world.trace.now(), &container);
-            self.node.host.remove_endpoint(&container);
+            self.node.host.remove_pod(&container);
             self.world.sandbox_ended();
             self.delete_later(container);
             sleep(self.node.between(Duration::from_millis(5), Duration::from_millis(50))).await;

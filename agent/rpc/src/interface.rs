@@ -1,7 +1,6 @@
 //! One interface of an answer in domain types: parsed and checked once, here.
 //!
-//! Conversions in both directions. What the wire can say and [`NetConf`] cannot (IPv6 gateway, limits,
-//! routes) stands beside it. A trunk or an unknown attachment is refused rather than built as something
+//! Conversions in both directions. A trunk or an unknown attachment is refused rather than built as something
 //! else.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -9,26 +8,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net};
 use terway_core::{
     address::PodIps,
-    id::{ContainerId, EniId, Mac, PodKey},
+    host::Bandwidth,
+    id::{ContainerId, EniId, Mac, PodKey, PodUid},
     rpc::{self, NetConf},
 };
 
 use crate::wire::{self, IpSet, IpType};
-
-/// What an answer says of one interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Addresses, block, gateway, ENI.
-    pub conf: NetConf,
-    /// VPC gateway of the IPv6 block.
-    pub gateway6: Option<Ipv6Addr>,
-    /// Destinations that leave by this interface besides the default route.
-    pub extra_routes: Vec<IpNet>,
-    /// Limit to the pod, bytes per second; 0 is none.
-    pub ingress: u64,
-    /// Limit from the pod, bytes per second; 0 is none.
-    pub egress: u64,
-}
 
 /// An answer that cannot be built from.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +57,7 @@ pub enum InvalidAnswer {
 /// The interfaces of an answer. None at all is an answer too: no record.
 ///
 /// Where no interface is marked for the default route, `eth0` gets it, as in the original.
-pub fn interfaces(ip_type: i32, confs: &[wire::NetConf]) -> Result<Vec<Interface>, InvalidAnswer> {
+pub fn interfaces(ip_type: i32, confs: &[wire::NetConf]) -> Result<Vec<NetConf>, InvalidAnswer> {
     if confs.is_empty() {
         return Ok(Vec::new());
     }
@@ -81,13 +66,13 @@ pub fn interfaces(ip_type: i32, confs: &[wire::NetConf]) -> Result<Vec<Interface
             IpType::try_from(ip_type).map_or_else(|_| ip_type.to_string(), |known| format!("{known:?}"));
         return Err(InvalidAnswer::Unsupported { field: "IPType", value });
     }
-    let mut interfaces = confs.iter().map(Interface::try_from).collect::<Result<Vec<_>, _>>()?;
-    if interfaces.iter().all(|interface| !interface.conf.default_route)
-        && let Some(eth0) = interfaces.iter_mut().find(|interface| interface.conf.ifname == "eth0")
+    let mut interfaces = confs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    if interfaces.iter().all(|interface| !interface.default_route)
+        && let Some(eth0) = interfaces.iter_mut().find(|interface| interface.ifname == "eth0")
     {
-        eth0.conf.default_route = true;
+        eth0.default_route = true;
     }
-    let count = interfaces.iter().filter(|interface| interface.conf.default_route).count();
+    let count = interfaces.iter().filter(|interface| interface.default_route).count();
     if count != 1 {
         return Err(InvalidAnswer::DefaultRoutes { count, interfaces: interfaces.len() });
     }
@@ -106,73 +91,55 @@ fn parse<T: std::str::FromStr>(
     text.parse().map(Some).map_err(malformed)
 }
 
-impl TryFrom<&wire::NetConf> for Interface {
-    type Error = InvalidAnswer;
-
-    fn try_from(conf: &wire::NetConf) -> Result<Self, InvalidAnswer> {
-        let missing = |field| InvalidAnswer::Missing { field };
-        let basic = conf.basic.clone().ok_or(missing("BasicInfo"))?;
-        let eni = conf.eni.clone().ok_or(missing("ENIInfo"))?;
-        if eni.trunk {
-            return Err(InvalidAnswer::Unsupported { field: "Trunk", value: "true".into() });
-        }
-        if eni.erdma {
-            return Err(InvalidAnswer::Unsupported { field: "eRDMA", value: "true".into() });
-        }
-        let pod_ip = basic.pod_ip.unwrap_or_default();
-        let cidr = basic.pod_cidr.unwrap_or_default();
-        let gateway = basic.gateway.unwrap_or_default();
-        let v4: Option<Ipv4Addr> = parse("PodIP.IPv4", &pod_ip.ipv4, "an IPv4 address")?;
-        let mac = Mac::try_from(eni.mac.to_ascii_lowercase()).map_err(|_| InvalidAnswer::Malformed {
-            field: "MAC",
-            value: eni.mac.clone(),
-            expected: "six hexadecimal octets",
-        })?;
-        let mut extra_routes = Vec::with_capacity(conf.extra_routes.len());
-        for route in &conf.extra_routes {
-            extra_routes.extend(parse::<IpNet>(
-                "ExtraRoutes.Dst",
-                &route.dst,
-                "a block such as `10.1.0.0/16`",
-            )?);
-        }
-        let pod = conf.pod.clone().unwrap_or_default();
-        Ok(Self {
-            conf: NetConf {
-                ips: PodIps {
-                    v4: v4.ok_or(missing("PodIP.IPv4"))?,
-                    v6: parse("PodIP.IPv6", &pod_ip.ipv6, "an IPv6 address")?,
-                },
-                cidr: parse::<Ipv4Net>("PodCIDR.IPv4", &cidr.ipv4, "an IPv4 block")?
-                    .ok_or(missing("PodCIDR.IPv4"))?,
-                gateway: parse("GatewayIP.IPv4", &gateway.ipv4, "an IPv4 address")?
-                    .ok_or(missing("GatewayIP.IPv4"))?,
-                eni: EniId::from(eni.id),
-                mac,
-                ifname: if conf.ifname.is_empty() { "eth0".into() } else { conf.ifname.clone() },
-                default_route: conf.default_route,
-            },
-            gateway6: parse("GatewayIP.IPv6", &gateway.ipv6, "an IPv6 address")?,
-            extra_routes,
-            ingress: pod.ingress,
-            egress: pod.egress,
-        })
+fn read(conf: &wire::NetConf) -> Result<NetConf, InvalidAnswer> {
+    let missing = |field| InvalidAnswer::Missing { field };
+    let basic = conf.basic.clone().ok_or(missing("BasicInfo"))?;
+    let eni = conf.eni.clone().ok_or(missing("ENIInfo"))?;
+    if eni.trunk {
+        return Err(InvalidAnswer::Unsupported { field: "Trunk", value: "true".into() });
     }
+    if eni.erdma {
+        return Err(InvalidAnswer::Unsupported { field: "eRDMA", value: "true".into() });
+    }
+    let pod_ip = basic.pod_ip.unwrap_or_default();
+    let cidr = basic.pod_cidr.unwrap_or_default();
+    let gateway = basic.gateway.unwrap_or_default();
+    let v4: Option<Ipv4Addr> = parse("PodIP.IPv4", &pod_ip.ipv4, "an IPv4 address")?;
+    let mac = Mac::try_from(eni.mac.to_ascii_lowercase()).map_err(|_| InvalidAnswer::Malformed {
+        field: "MAC",
+        value: eni.mac.clone(),
+        expected: "six hexadecimal octets",
+    })?;
+    let mut extra_routes = Vec::with_capacity(conf.extra_routes.len());
+    for route in &conf.extra_routes {
+        extra_routes.extend(parse::<IpNet>("ExtraRoutes.Dst", &route.dst, "a block such as `10.1.0.0/16`")?);
+    }
+    let pod = conf.pod.clone().unwrap_or_default();
+    Ok(NetConf {
+        ips: PodIps {
+            v4: v4.ok_or(missing("PodIP.IPv4"))?,
+            v6: parse("PodIP.IPv6", &pod_ip.ipv6, "an IPv6 address")?,
+        },
+        cidr: parse::<Ipv4Net>("PodCIDR.IPv4", &cidr.ipv4, "an IPv4 block")?
+            .ok_or(missing("PodCIDR.IPv4"))?,
+        gateway: parse("GatewayIP.IPv4", &gateway.ipv4, "an IPv4 address")?
+            .ok_or(missing("GatewayIP.IPv4"))?,
+        eni: EniId::from(eni.id),
+        mac,
+        ifname: if conf.ifname.is_empty() { "eth0".into() } else { conf.ifname.clone() },
+        default_route: conf.default_route,
+        gateway6: parse("GatewayIP.IPv6", &gateway.ipv6, "an IPv6 address")?,
+        extra_routes,
+        bandwidth: Bandwidth { ingress: pod.ingress, egress: pod.egress },
+    })
 }
 
-impl From<NetConf> for Interface {
-    fn from(conf: NetConf) -> Self {
-        Self { conf, gateway6: None, extra_routes: Vec::new(), ingress: 0, egress: 0 }
-    }
-}
-
-impl From<&Interface> for wire::NetConf {
-    fn from(interface: &Interface) -> Self {
-        let conf = &interface.conf;
+impl From<&NetConf> for wire::NetConf {
+    fn from(conf: &NetConf) -> Self {
         let set = |ipv4: String, ipv6: Option<Ipv6Addr>| {
             Some(IpSet { ipv4, ipv6: ipv6.map(|v6| v6.to_string()).unwrap_or_default() })
         };
-        let gateway = set(conf.gateway.to_string(), interface.gateway6);
+        let gateway = set(conf.gateway.to_string(), conf.gateway6);
         Self {
             basic: Some(wire::BasicInfo {
                 pod_ip: set(conf.ips.v4.to_string(), conf.ips.v6),
@@ -187,34 +154,30 @@ impl From<&Interface> for wire::NetConf {
                 ..wire::EniInfo::default()
             }),
             pod: Some(wire::Pod {
-                ingress: interface.ingress,
-                egress: interface.egress,
+                ingress: conf.bandwidth.ingress,
+                egress: conf.bandwidth.egress,
                 priority: String::new(),
             }),
             ifname: conf.ifname.clone(),
-            extra_routes: interface
-                .extra_routes
-                .iter()
-                .map(|net| wire::Route { dst: net.to_string() })
-                .collect(),
+            extra_routes: conf.extra_routes.iter().map(|net| wire::Route { dst: net.to_string() }).collect(),
             default_route: conf.default_route,
         }
     }
 }
 
 /// An answer to ADD, from what the agent knows of the pod's interfaces.
-pub fn alloc_reply(interfaces: &[Interface]) -> wire::AllocIpReply {
+pub fn alloc_reply(interfaces: &[NetConf]) -> wire::AllocIpReply {
     wire::AllocIpReply {
         success: true,
         ip_type: IpType::EniMultiIp as i32,
         ipv4: !interfaces.is_empty(),
-        ipv6: interfaces.iter().any(|interface| interface.conf.ips.v6.is_some()),
+        ipv6: interfaces.iter().any(|interface| interface.ips.v6.is_some()),
         net_confs: interfaces.iter().map(wire::NetConf::from).collect(),
     }
 }
 
 /// An answer to CHECK.
-pub fn info_reply(interfaces: &[Interface]) -> wire::GetInfoReply {
+pub fn info_reply(interfaces: &[NetConf]) -> wire::GetInfoReply {
     let wire::AllocIpReply { success, ip_type, ipv4, ipv6, net_confs } = alloc_reply(interfaces);
     wire::GetInfoReply { ip_type, success, ipv4, ipv6, net_confs, error: wire::InfoError::None as i32 }
 }
@@ -226,6 +189,8 @@ impl From<wire::AllocIpRequest> for rpc::AllocIpRequest {
             container: ContainerId::from(request.container),
             netns: request.netns,
             ifname: request.ifname,
+            uid: PodUid::from(request.pod_uid),
+            network: request.network,
         }
     }
 }

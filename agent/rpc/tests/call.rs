@@ -12,7 +12,7 @@ use terway_core::{
 };
 use terway_rpc::{
     client::{CallError, call},
-    interface::{self, Interface},
+    interface,
     refusal::{Outlook, Word},
     server::{Backend, Node, Services},
     wire::{
@@ -49,8 +49,11 @@ impl Backend for Agent {
                     mac: Mac([0, 0x16, 0x3e, 0, 0, 1]),
                     ifname: request.ifname,
                     default_route: true,
+                    gateway6: None,
+                    extra_routes: Vec::new(),
+                    bandwidth: terway_core::host::Bandwidth::default(),
                 };
-                Ok(interface::alloc_reply(&[Interface::from(conf)]))
+                Ok(interface::alloc_reply(&[conf]))
             }
         }
     }
@@ -113,7 +116,7 @@ fn alloc(pod: &str) -> AllocIpRequest {
 async fn every_method_is_answered_by_its_own() {
     let reply: AllocIpReply = ask(wire::ALLOC_IP, alloc("a")).await.expect("answered");
     let interfaces = interface::interfaces(reply.ip_type, &reply.net_confs).expect("valid");
-    assert_eq!(interfaces[0].conf.ips.to_string(), "10.0.3.7");
+    assert_eq!(interfaces[0].ips.to_string(), "10.0.3.7");
     let reply: GetInfoReply = ask(wire::GET_IP_INFO, GetInfoRequest::default()).await.expect("answered");
     assert!(reply.success && reply.net_confs.is_empty());
     let event = EventRequest { message: "words".into(), ..EventRequest::default() };

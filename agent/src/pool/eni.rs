@@ -59,6 +59,8 @@ pub struct PoolEni {
     pub vswitch: VSwitchId,
     /// Block and gateway of the vSwitch.
     pub net: Option<(Ipv4Net, Ipv4Addr)>,
+    /// VPC gateway of the vSwitch's IPv6 block, if it has one.
+    pub gateway6: Option<Ipv6Addr>,
     /// Primary address.
     pub primary: Ipv4Addr,
     /// Where it stands.
@@ -87,6 +89,7 @@ impl PoolEni {
             mac: record.mac,
             vswitch: record.vswitch.clone(),
             net: record.net,
+            gateway6: record.gateway6,
             primary: record.primary,
             phase: match record.phase {
                 EniPhase::Attaching => Phase::Attaching { accepted: None },
@@ -116,6 +119,7 @@ impl PoolEni {
             mac: self.mac,
             vswitch: self.vswitch.clone(),
             net: self.net,
+            gateway6: self.gateway6,
             primary: self.primary,
             phase: match self.phase {
                 Phase::Attaching { .. } => EniPhase::Attaching,

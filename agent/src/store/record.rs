@@ -1,12 +1,13 @@
 //! Records of the store. Keys and fields are an on-disk format: add fields with defaults only.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use terway_core::{
     address::{AddressSet, PodIps},
     cloud::{Assign, CreateEni},
+    host::Bandwidth,
     id::{ClientToken, ContainerId, EniId, InstanceId, Mac, PodKey, PodUid, VSwitchId},
     limits::InstanceLimits,
 };
@@ -46,6 +47,9 @@ pub struct EniRecord {
     /// Block of the vSwitch and VPC gateway, known once the metadata shows the ENI.
     #[serde(default)]
     pub net: Option<(Ipv4Net, Ipv4Addr)>,
+    /// VPC gateway of the vSwitch's IPv6 block, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway6: Option<Ipv6Addr>,
     /// Primary address.
     pub primary: Ipv4Addr,
     /// Phase.
@@ -69,6 +73,24 @@ pub struct Allocation {
     pub ips: PodIps,
     /// The ENI that carries them.
     pub eni: EniId,
+    /// Name of the CNI network that it was made for; empty when the plugin did not say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub network: String,
+    /// Limits of the pod's traffic, as they were when it was made.
+    #[serde(default, skip_serializing_if = "Bandwidth::is_unlimited")]
+    pub bandwidth: Bandwidth,
+    /// When it was made; a collection that began before must not free it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Moment>,
+}
+
+/// A point of boot time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// The boot under which `ms` counts.
+    pub boot_id: u64,
+    /// Milliseconds since that boot.
+    pub ms: u64,
 }
 
 impl Allocation {

@@ -19,6 +19,9 @@ fn allocation() -> Allocation {
         uid: "uid-1".into(),
         ips: PodIps { v4: [10, 0, 0, 7].into(), v6: None },
         eni: "eni-1".into(),
+        network: "terway".into(),
+        bandwidth: terway_core::host::Bandwidth::default(),
+        made: None,
     }
 }
 
@@ -30,6 +33,7 @@ fn what_was_committed_is_read_back() {
         mac: Mac([0, 0x16, 0x3e, 0, 0, 1]),
         vswitch: "vsw-1".into(),
         net: None,
+        gateway6: None,
         primary: [10, 0, 0, 6].into(),
         phase: EniPhase::InUse,
         addresses: AddressSet {

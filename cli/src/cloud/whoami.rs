@@ -1,9 +1,10 @@
 //! `whoami`: which key, from where, and against which endpoints. Nothing is called with it.
 
 use serde::Serialize;
+use terway_cloud::connect::Connection;
 use terway_core::{cloud::Product, metadata::Metadata as _};
 
-use crate::{connect::Connection, failure::Failure, print};
+use crate::{failure::Failure, print};
 
 #[derive(Debug, Serialize)]
 struct Identity {

@@ -3,9 +3,10 @@
 //! A CHECK that fails lets the runtime take the pod for broken, so what chained plugins may have added or
 //! changed is tolerated.
 
+use terway_core::rpc::NetConf;
 use terway_dataplane::{desired::desired, difference::differences, linux::direct};
 use terway_rpc::{
-    interface::{Interface, interfaces},
+    interface::interfaces,
     wire::{self, GetInfoReply},
 };
 
@@ -30,7 +31,7 @@ pub fn check(call: &Call<'_>) -> Result<(), Failure> {
         .call_in_turn(wire::GET_IP_INFO, &call.info_request(), INFO_DEADLINE)
         .map_err(|error| Failure::from(error).during(&attempt))?;
     let recorded = interfaces(reply.ip_type, &reply.net_confs)?;
-    let Some(interface) = recorded.iter().find(|it| it.conf.ifname == call.env.ifname) else {
+    let Some(interface) = recorded.iter().find(|it| it.ifname == call.env.ifname) else {
         let found = format!(
             "the agent has no record of interface `{}` of sandbox {}",
             call.env.ifname, call.env.container
@@ -59,12 +60,12 @@ fn differs(call: &Call<'_>, found: &[String]) -> Failure {
 }
 
 /// The runtime's memory against the agent's.
-fn result_differences(call: &Call<'_>, before: &CniResult, interface: &Interface) -> Vec<String> {
+fn result_differences(call: &Call<'_>, before: &CniResult, interface: &NetConf) -> Vec<String> {
     let mut found = Vec::new();
     if !before.interfaces.iter().any(|it| it.name == call.env.ifname && !it.sandbox.is_empty()) {
         found.push(format!("`prevResult` does not hold interface `{}`", call.env.ifname));
     }
-    for address in interface.conf.ips.iter() {
+    for address in interface.ips.iter() {
         if !before.ips.iter().any(|ip| ip.address.addr() == address) {
             found
                 .push(format!("`prevResult` does not hold address {address}, which the agent has on record"));

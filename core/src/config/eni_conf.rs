@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -64,6 +65,8 @@ pub struct EniConf {
     pub eni_tags: BTreeMap<String, String>,
     pub enable_patch_pod_ips: Option<bool>,
     #[serde(default)]
+    pub extra_routes: Vec<RouteSection>,
+    #[serde(default)]
     pub rate_limit: BTreeMap<String, u32>,
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
@@ -74,6 +77,13 @@ pub struct EniConf {
 pub struct EniSection {
     /// ENIs created or attached at a time.
     pub eni_allocate_batch: Option<i64>,
+}
+
+/// An entry of `extra_routes`
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct RouteSection {
+    /// Block that is reached through the pod's interface.
+    pub dst: String,
 }
 
 impl EniConf {
@@ -147,6 +157,7 @@ impl EniConf {
             security_groups: self.groups()?,
             eni_tags: self.eni_tags.clone(),
             patch_pod_ips: self.enable_patch_pod_ips.unwrap_or(true),
+            extra_routes: self.routes()?,
             rate_limit: self.rate_limit.clone(),
         })
     }
@@ -154,6 +165,14 @@ impl EniConf {
     fn vswitches(&self) -> BTreeMap<ZoneId, Vec<VSwitchId>> {
         let typed = |ids: &Vec<String>| ids.iter().map(|id| VSwitchId::from(id.as_str())).collect();
         self.vswitches.iter().map(|(zone, ids)| (ZoneId::from(zone.as_str()), typed(ids))).collect()
+    }
+
+    fn routes(&self) -> Result<Vec<IpNet>, ConfigError> {
+        let route = |route: &RouteSection| match route.dst.parse() {
+            Ok(dst) => Ok(dst),
+            Err(_) => invalid("extra_routes.dst", &route.dst, "a block such as `10.1.0.0/16`"),
+        };
+        self.extra_routes.iter().map(route).collect()
     }
 
     fn groups(&self) -> Result<Vec<SecurityGroupId>, ConfigError> {

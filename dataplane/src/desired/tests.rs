@@ -153,9 +153,9 @@ fn an_eni_answers_from_the_nodes_address_and_has_its_own_table() {
     assert_eq!(
         side.routes.into_iter().collect::<Vec<_>>(),
         [
-            route(254, "2001:db8::fd/128", None),
             route(1007, "0.0.0.0/0", Some("10.0.1.253")),
             route(1007, "::/0", Some("2001:db8::fd")),
+            route(1007, "2001:db8::fd/128", None),
         ]
     );
     assert_eq!(side.sysctls.get("net/ipv6/conf/eth1/accept_ra"), Some(&0));

@@ -3,26 +3,15 @@
 //! The agent never enters a pod. It sets up ENIs as they appear, gives live pods back what was taken from them,
 //! and removes what belongs to no pod.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    io,
-    net::IpAddr,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, future::Future, io, net::IpAddr, pin::Pin, sync::Arc};
 
-use async_trait::async_trait;
 use futures::{StreamExt, future::join_all};
 use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::{Handle, MulticastGroup};
-use terway_core::{
-    host::{Endpoint, HostNet},
-    id::{Mac, PodKey},
-};
+use terway_core::{host::Endpoint, id::Mac};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Duration, sleep},
 };
 
@@ -36,7 +25,7 @@ use crate::{
     desired::{DesiredError, desired, desired_eni},
     difference, name,
     op::{Change, NetOp},
-    orphan::{self, Owners},
+    orphan::{self, Owners, PodIf, Repairs},
     pod::{EniNet, HostFacts, PodNet},
     select,
     state::{LinkKind, NetState, Place, Side},
@@ -48,6 +37,15 @@ const DUMP_ATTEMPTS: usize = 128;
 /// How long another dump is given to end.
 const DUMP_PAUSE: Duration = Duration::from_millis(2);
 
+/// What the kernel is asked to tell of.
+const NOTICES: [MulticastGroup; 5] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Rule,
+];
+
 /// What carries messages to and from the kernel: to be run as a task for as long as the [`Kernel`] is used.
 pub type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -55,8 +53,10 @@ pub type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Clone)]
 pub struct Kernel {
     handle: Handle,
-    links_changed: Arc<Notify>,
-    seen: Arc<Mutex<Vec<Mac>>>,
+    /// Counts changes of links: each who waits sees each change.
+    links: watch::Receiver<u64>,
+    /// Links, routes or rules have changed.
+    drift: Arc<Notify>,
 }
 
 /// Why the agent could not do what it wanted.
@@ -71,6 +71,30 @@ pub enum KernelError {
     /// The kernel refused.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The ENI is not there, or left while it was worked on: no failure of anything else.
+    #[error("eni {mac} is not on the node, or has just left it; it is set up when it appears")]
+    EniGone {
+        /// Which one.
+        mac: Mac,
+    },
+}
+
+/// What became of the repair of live pods.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// What each was given back.
+    pub done: BTreeMap<PodIf, Vec<NetOp>>,
+    /// Those that could not be repaired and why; of these nothing was changed.
+    pub unable: Vec<(PodIf, KernelError)>,
+}
+
+/// What became of changes that were made as far as they could be.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Those that were made. A removal of what had gone by itself is in neither list.
+    pub done: Vec<NetOp>,
+    /// Those that the kernel refused.
+    pub refused: Vec<Refused>,
 }
 
 impl Kernel {
@@ -80,23 +104,24 @@ impl Kernel {
         // By default the end of an answer and the end of the connection look the same.
         requests.set_forward_done(true);
         requests.set_forward_ack(true);
-        let (events, _, mut messages) = rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
-        let links_changed = Arc::new(Notify::new());
-        let changed = Arc::clone(&links_changed);
+        let (events, _, mut messages) = rtnetlink::new_multicast_connection(&NOTICES)?;
+        let (changed, links) = watch::channel(0);
+        let drift = Arc::new(Notify::new());
+        let drifted = Arc::clone(&drift);
         let listen = async move {
             while let Some((message, _)) = messages.next().await {
                 // An overrun has lost some: whoever waits looks at the kernel anyway.
                 match message.payload {
                     NetlinkPayload::InnerMessage(it) if !it.is_new_link() && !it.is_del_link() => {}
-                    _ => changed.notify_one(),
+                    _ => changed.send_modify(|count: &mut u64| *count += 1),
                 }
+                drifted.notify_one();
             }
         };
         let connection = async move {
             futures::join!(requests, events, listen);
         };
-        let seen = Arc::default();
-        Ok((Self { handle, links_changed, seen }, Box::pin(connection)))
+        Ok((Self { handle, links, drift }, Box::pin(connection)))
     }
 
     /// The node's facts.
@@ -115,11 +140,22 @@ impl Kernel {
     /// Makes an ENI what it is to be; returns the changes made, none when it was that already.
     pub async fn set_up(&self, eni: &EniNet) -> Result<Vec<NetOp>, KernelError> {
         let facts = self.facts().await?;
-        let wanted = desired_eni(eni, &facts)?;
-        let actual = self.observe_eni(eni, &facts).await?;
+        self.set_up_seen(eni, &facts).await
+    }
+
+    /// As [`Self::set_up`], by facts that were seen before, for several ENIs say. One that has left since is told
+    /// as gone, whatever the kernel refused because of it.
+    pub async fn set_up_seen(&self, eni: &EniNet, facts: &HostFacts) -> Result<Vec<NetOp>, KernelError> {
+        let wanted = match desired_eni(eni, facts) {
+            Err(DesiredError::NoEni { mac, .. }) => return Err(KernelError::EniGone { mac }),
+            wanted => wanted?,
+        };
+        let actual = self.observe_eni(eni, facts).await?;
         let ops = difference::repair_eni(&actual, &wanted);
-        self.apply(&ops).await?;
-        Ok(ops)
+        match self.apply(&ops).await {
+            Err(_) if !self.is_there(eni.mac).await? => Err(KernelError::EniGone { mac: eni.mac }),
+            outcome => Ok(outcome.map(|()| ops)?),
+        }
     }
 
     /// Takes from an ENI what [`Self::set_up`] gave it. One that has left the node took it along.
@@ -136,33 +172,88 @@ impl Kernel {
             actual.remove(object);
         }
         let ops = crate::diff::diff(&NetState::of_host(actual), &NetState::default());
-        self.apply(&ops).await?;
-        Ok(ops)
+        match self.apply(&ops).await {
+            Err(_) if !self.is_there(eni.mac).await? => Ok(Vec::new()),
+            outcome => Ok(outcome.map(|()| ops)?),
+        }
     }
 
-    /// Gives live pods back what they lack on the host; returns what was done, by pod.
-    pub async fn repair(&self, pods: &[PodNet]) -> Result<BTreeMap<PodKey, Vec<NetOp>>, KernelError> {
+    async fn is_there(&self, mac: Mac) -> Result<bool, ObserveError> {
+        Ok(self.facts().await?.enis.contains_key(&mac))
+    }
+
+    /// What live pods lack on the host.
+    pub async fn lacking(&self, pods: &[PodNet]) -> Result<Repairs, ObserveError> {
         let snapshot = self.snapshot().await?;
         let facts = snapshot.facts();
         let mut host = snapshot.side().clone();
-        let mut keys = BTreeMap::new();
-        for pod in pods {
-            keys.extend(desired(pod, &facts)?.host.sysctls);
-        }
+        let wanted = pods.iter().filter_map(|pod| desired(pod, &facts).ok());
+        let keys: BTreeMap<_, _> = wanted.flat_map(|wanted| wanted.host.sysctls).collect();
         host.sysctls = sysctl::read_all(keys.keys())
             .map_err(|source| ObserveError::Dump { place: Place::Host, source })?;
-        let repairs = orphan::repairs(&host, pods, &facts)?;
-        for ops in repairs.values() {
-            self.apply(ops).await?;
-        }
-        Ok(repairs)
+        Ok(orphan::repairs(&host, pods, &facts))
     }
 
-    /// Removes what belongs to no pod and is provably ours; returns what was removed.
-    pub async fn sweep(&self, owners: &Owners) -> Result<Vec<NetOp>, KernelError> {
-        let ops = orphan::orphans(self.snapshot().await?.side(), owners);
-        self.apply(&ops).await?;
-        Ok(ops)
+    /// Gives live pods back what they lack on the host. Each pod is repaired whole or not at all, and none waits
+    /// for another one's trouble.
+    pub async fn repair(&self, pods: &[PodNet]) -> Result<Repaired, ObserveError> {
+        let Repairs { ops, unable } = self.lacking(pods).await?;
+        let mut repaired = Repaired::default();
+        repaired.unable.extend(unable.into_iter().map(|(pod, error)| (pod, error.into())));
+        for (pod, ops) in ops {
+            match self.apply(&ops).await {
+                Ok(()) => {
+                    repaired.done.insert(pod, ops);
+                }
+                Err(error) => repaired.unable.push((pod, error.into())),
+            }
+        }
+        Ok(repaired)
+    }
+
+    /// Removes what belongs to no pod and is provably ours. A refusal keeps nothing else from being removed. The
+    /// owners are asked for once the kernel has been looked at.
+    pub async fn sweep(&self, owners: impl FnOnce() -> Owners + Send) -> Result<Applied, ObserveError> {
+        let snapshot = self.snapshot().await?;
+        let ops = orphan::orphans(snapshot.side(), &owners());
+        Ok(self.apply_all(&ops).await)
+    }
+
+    /// Hardware addresses of the node's interfaces, sorted.
+    pub async fn nics(&self) -> Result<Vec<Mac>, ObserveError> {
+        Ok(self.snapshot().await?.nics())
+    }
+
+    /// Host ends of pods with the addresses that are routed to them, sorted by name.
+    pub async fn endpoints(&self) -> Result<Vec<Endpoint>, ObserveError> {
+        let snapshot = self.snapshot().await?;
+        let ends = snapshot.side().links.iter().filter(|(name, _)| name.starts_with(name::HOST_PREFIX));
+        let endpoints = ends.map(|(link, end)| Endpoint {
+            link: link.clone(),
+            container: name::owner(link, end.alias.as_deref(), end.mac).map(|(container, _)| container),
+            addresses: snapshot.routed_to(link),
+        });
+        Ok(endpoints.collect())
+    }
+
+    /// Resolves when the node's interfaces are others than these. A pod's links come and go without being told.
+    pub async fn nics_changed(&self, seen: &[Mac]) -> Result<(), ObserveError> {
+        let mut links = self.links.clone();
+        loop {
+            links.borrow_and_update();
+            if self.nics().await? != seen {
+                return Ok(());
+            }
+            // Without the connection's task nothing is ever told.
+            if links.changed().await.is_err() {
+                return Err(ObserveError::Dump { place: Place::Host, source: closed() });
+            }
+        }
+    }
+
+    /// Resolves when links, routes or rules have changed since the last call, or may have.
+    pub async fn drifted(&self) {
+        self.drift.notified().await;
     }
 
     /// What is there of an ENI.
@@ -198,6 +289,16 @@ impl Kernel {
         Ok(())
     }
 
+    /// Makes changes on the host as far as they can be made: one refusal keeps none of the others from being tried,
+    /// and nothing is undone.
+    pub async fn apply_all(&self, ops: &[NetOp]) -> Applied {
+        let mut applied = Applied::default();
+        for run in run::runs(ops) {
+            applied.refused.extend(self.run(run, &mut applied.done).await);
+        }
+        applied
+    }
+
     async fn run(&self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
         let Some(first) = run.first() else { return Vec::new() };
         if first.place == Place::Pod {
@@ -211,18 +312,20 @@ impl Kernel {
     async fn batch(&self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
         let indexes = match self.indexes(run.iter().filter_map(link_of)).await {
             Ok(indexes) => indexes,
-            Err(error) => return vec![Refused::new(&run[0], error)],
+            Err(error) => return Refused::all(run, &error),
         };
-        let index = |dev: &str| indexes.get(dev).copied();
-        let names = Names { index: &index, other: None };
         let (mut refused, mut waiting) = (Vec::new(), Vec::new());
-        for op in run {
-            let removal = matches!(op.change, Change::Del(_) | Change::DelLink { .. });
-            match encode::request(&op.change, &names) {
-                Ok(Some(packet)) => waiting.push(self.answer(op, packet)),
-                Ok(None) => {}
-                Err(EncodeError::NoLink(_)) if removal => {}
-                Err(error) => refused.push(Refused::new(op, io::Error::other(error))),
+        {
+            let index = |dev: &str| indexes.get(dev).copied();
+            let names = Names { index: &index, other: None };
+            for op in run {
+                let removal = matches!(op.change, Change::Del(_) | Change::DelLink { .. });
+                match encode::request(&op.change, &names) {
+                    Ok(Some(packet)) => waiting.push(self.answer(op, packet)),
+                    Ok(None) => {}
+                    Err(EncodeError::NoLink(_)) if removal => {}
+                    Err(error) => refused.push(Refused::new(op, io::Error::other(error))),
+                }
             }
         }
         for (op, answer) in join_all(waiting).await {
@@ -341,35 +444,4 @@ fn settings(run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
         }
     }
     refused
-}
-
-#[async_trait]
-impl HostNet for Kernel {
-    async fn nics(&self) -> io::Result<Vec<Mac>> {
-        Ok(self.snapshot().await.map_err(io::Error::other)?.nics())
-    }
-
-    async fn endpoints(&self) -> io::Result<Vec<Endpoint>> {
-        let snapshot = self.snapshot().await.map_err(io::Error::other)?;
-        let ends = snapshot.side().links.iter().filter(|(name, _)| name.starts_with(name::HOST_PREFIX));
-        let endpoints = ends.map(|(link, end)| Endpoint {
-            link: link.clone(),
-            container: name::owner(link, end.alias.as_deref(), end.mac).map(|(container, _)| container),
-            addresses: snapshot.routed_to(link),
-        });
-        Ok(endpoints.collect())
-    }
-
-    /// A pod's links come and go all the time; only a change of the set of NICs is told.
-    async fn nics_changed(&self) {
-        loop {
-            self.links_changed.notified().await;
-            let Ok(nics) = self.nics().await else { return };
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if *seen != nics {
-                *seen = nics;
-                return;
-            }
-        }
-    }
 }

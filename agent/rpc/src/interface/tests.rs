@@ -1,20 +1,17 @@
 use super::*;
 
-fn interface() -> Interface {
-    Interface {
-        conf: NetConf {
-            ips: PodIps { v4: Ipv4Addr::new(10, 0, 3, 7), v6: Some("2408::7".parse().expect("valid")) },
-            cidr: "10.0.3.0/24".parse().expect("valid"),
-            gateway: Ipv4Addr::new(10, 0, 3, 253),
-            eni: EniId::from("eni-1"),
-            mac: Mac([0, 0x16, 0x3e, 0, 0, 1]),
-            ifname: "eth0".into(),
-            default_route: true,
-        },
+fn interface() -> NetConf {
+    NetConf {
+        ips: PodIps { v4: Ipv4Addr::new(10, 0, 3, 7), v6: Some("2408::7".parse().expect("valid")) },
+        cidr: "10.0.3.0/24".parse().expect("valid"),
+        gateway: Ipv4Addr::new(10, 0, 3, 253),
+        eni: EniId::from("eni-1"),
+        mac: Mac([0, 0x16, 0x3e, 0, 0, 1]),
+        ifname: "eth0".into(),
+        default_route: true,
         gateway6: Some("2408::fffd".parse().expect("valid")),
         extra_routes: vec!["10.9.0.0/16".parse().expect("valid")],
-        ingress: 1_000,
-        egress: 2_000,
+        bandwidth: Bandwidth { ingress: 1_000, egress: 2_000 },
     }
 }
 
@@ -36,8 +33,8 @@ fn eth0_gets_the_default_route_where_none_is_marked() {
     conf.default_route = false;
     conf.ifname.clear();
     let read = interfaces(2, &[conf]).expect("valid");
-    assert!(read[0].conf.default_route);
-    assert_eq!(read[0].conf.ifname, "eth0");
+    assert!(read[0].default_route);
+    assert_eq!(read[0].ifname, "eth0");
 }
 
 #[test]

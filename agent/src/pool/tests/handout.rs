@@ -36,6 +36,7 @@ fn eni(id: &str, grain: Grain, addresses: AddressSet) -> PoolEni {
         mac: Mac([0; 6]),
         vswitch: "vsw-0".into(),
         net: Some((Ipv4Net::default(), v4(253))),
+        gateway6: None,
         primary: addresses.v4[0],
         phase: EniPhase::InUse,
         addresses,
@@ -167,6 +168,9 @@ fn an_allocation_is_found_by_its_pod_and_sandbox_until_it_is_unbound() {
         uid: "uid-1".into(),
         ips,
         eni: id.clone(),
+        network: "terway".into(),
+        bandwidth: terway_core::host::Bandwidth::default(),
+        made: None,
     };
     node.pool.bind(allocation.clone());
     assert_eq!(node.pool.of_pod(&pod), std::slice::from_ref(&allocation));

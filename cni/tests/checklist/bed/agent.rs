@@ -17,11 +17,12 @@ use futures::stream;
 use terway_core::{
     address::PodIps,
     cause::Cause,
+    host::Bandwidth,
     id::{Mac, PodKey},
     rpc::{NetConf, RpcError},
 };
 use terway_rpc::{
-    interface::{self, Interface},
+    interface,
     server::{Backend, Node, Services},
     wire::{
         AllocIpReply, AllocIpRequest, EventReply, EventRequest, GetInfoReply, GetInfoRequest, ReleaseIpReply,
@@ -96,9 +97,9 @@ impl Agent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn interface(&self, host: u8) -> Interface {
+    fn interface(&self, host: u8) -> NetConf {
         let mac = Mac([0, 0x16, 0x3e, 0, 0, if self.state().wrong_eni { 9 } else { 1 }]);
-        let conf = NetConf {
+        NetConf {
             ips: PodIps {
                 v4: Ipv4Addr::new(10, 0, 3, host),
                 v6: Some(Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, host.into())),
@@ -109,9 +110,10 @@ impl Agent {
             mac,
             ifname: "eth0".into(),
             default_route: true,
-        };
-        let gateway6 = Some(Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, 0xfffd));
-        Interface { gateway6, ..Interface::from(conf) }
+            gateway6: Some(Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, 0xfffd)),
+            extra_routes: Vec::new(),
+            bandwidth: Bandwidth::default(),
+        }
     }
 
     async fn behave(&self) {

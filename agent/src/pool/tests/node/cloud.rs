@@ -132,6 +132,7 @@ impl Node {
             mac: Mac([0; 6]),
             vswitch,
             net: None,
+            gateway6: None,
             primary: addresses.v4[0],
             phase: EniPhase::Attaching,
             addresses,
