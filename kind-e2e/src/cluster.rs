@@ -393,21 +393,20 @@ impl Cluster {
     /// What it is like.
     pub async fn status(&self) -> Result<Status, ClusterError> {
         let state = self.vpc.cloud.state();
-        let node = |(index, node): (usize, &Arc<Node>)| {
+        let mut nodes = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
             let of_node = |eni: &&Eni| eni.instance.as_ref() == Some(&node.instance);
-            let daemon = node.daemon_pid();
-            NodeStatus {
+            nodes.push(NodeStatus {
                 name: node.name.clone(),
                 instance: node.instance.to_string(),
                 zone: self.spec.zone_name(index + 1),
                 netns: node.netns.name().to_owned(),
                 ips: node.ips.clone(),
-                daemon,
-                ready: daemon.is_some() && node.served_conflist().exists(),
+                daemon: node.daemon_pid(),
+                ready: node.daemon_pid().is_some() && node.serves().await,
                 enis: state.enis.iter().map(|it| &it.eni).filter(of_node).cloned().collect(),
-            }
-        };
-        let nodes = self.nodes.iter().enumerate().map(node).collect();
+            });
+        }
         let spoofed = self.vpc.with_fabric(crate::fabric::Fabric::dropped).await.map_err(VpcError::from)?;
         Ok(Status { name: self.spec.name.clone(), nodes, pods: self.all_pods(), spoofed })
     }

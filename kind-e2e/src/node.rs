@@ -4,12 +4,13 @@
 //! program that ships; it is started inside the namespace and knows its cloud by addresses that only the router has.
 
 use std::{
-    fs, io,
-    net::IpAddr,
+    fs,
+    io::{self, Read as _, Write as _},
+    net::{IpAddr, SocketAddr, TcpStream},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -23,10 +24,15 @@ use crate::{
     netns::Netns,
     process::Process,
     spec::{API, ClusterSpec, METADATA, OPENAPI, REGION},
+    task::blocking,
 };
 
 /// How often is looked whether an agent serves.
 const LOOK: Duration = Duration::from_millis(20);
+/// Where an agent tells of itself, in its node alone.
+const PAGES: &str = "127.0.0.1:9999";
+/// How long it may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
 /// Lines of a log that an error shows.
 const TAIL: usize = 12;
 
@@ -158,7 +164,7 @@ impl Node {
         self.dir.join("eni.socket")
     }
 
-    /// The list of plugins, there while the agent serves.
+    /// The list of plugins, there from when the agent first served.
     pub fn served_conflist(&self) -> PathBuf {
         self.dir.join("net.d/10-terway.conflist")
     }
@@ -198,7 +204,7 @@ impl Node {
             command.arg(flag).arg(path);
         }
         command
-            .args(["--node-name", &self.name, "--listen", "127.0.0.1:9999", "--log-format", "text"])
+            .args(["--node-name", &self.name, "--listen", PAGES, "--log-format", "text"])
             .args(["--kube-url", &format!("http://{}:{}", API.0, API.1)])
             .args(["--metadata-endpoint", &metadata])
             .env_clear()
@@ -223,11 +229,11 @@ impl Node {
         Ok(())
     }
 
-    /// Waits until the agent serves: it writes the list of plugins only then.
-    pub async fn ready(&self, patience: Duration) -> Result<(), NodeError> {
+    /// Waits until the agent serves and the list of plugins is there.
+    pub async fn ready(self: &Arc<Self>, patience: Duration) -> Result<(), NodeError> {
         let start = Instant::now();
         loop {
-            if self.served_conflist().exists() && self.socket().exists() {
+            if self.serves().await && self.served_conflist().exists() {
                 return Ok(());
             }
             if let Some(child) = &mut *self.daemon()
@@ -240,6 +246,20 @@ impl Node {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Whether the agent says that it serves plugins.
+    pub async fn serves(self: &Arc<Self>) -> bool {
+        let node = Arc::clone(self);
+        let answer = blocking(move || node.netns.run(|| get("/readyz"))).await;
+        answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// What the agent tells of itself: a page of metrics.
+    pub async fn metrics(self: &Arc<Self>) -> io::Result<String> {
+        let node = Arc::clone(self);
+        let answer = blocking(move || node.netns.run(|| get("/metrics"))).await?;
+        Ok(answer.split_once("\r\n\r\n").map_or(answer.as_str(), |(_, page)| page).to_owned())
     }
 
     /// Whether the agent runs.
@@ -299,4 +319,16 @@ impl Node {
     fn failed(&self, what: &'static str, program: &Path, source: io::Error) -> NodeError {
         NodeError::Daemon { node: self.name.clone(), what, program: program.to_owned(), source }
     }
+}
+
+/// A page of the agent's in the calling thread's namespace, with its head.
+fn get(path: &str) -> io::Result<String> {
+    let address: SocketAddr = PAGES.parse().map_err(io::Error::other)?;
+    let mut stream = TcpStream::connect_timeout(&address, ANSWER)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {PAGES}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

@@ -26,7 +26,7 @@ pub struct Programs {
 impl Programs {
     /// Looks for them: as the environment says, beside our own program, then in `PATH`. `own` is our own program.
     pub fn find(own: &Path, variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Self, ProgramError> {
-        let daemon = find(own, &variable, "terway-daemon", "-p terway-agent", "TERWAY_DAEMON")?;
+        let daemon = find(own, &variable, "terway-daemon", "-p terway-daemon", "TERWAY_DAEMON")?;
         let plugin = find(own, &variable, "terway", "-p terway-cni", "TERWAY_PLUGIN")?;
         Ok(Self { daemon, plugin })
     }

@@ -60,9 +60,8 @@ pub fn send(from: &Netns, at: Option<&Netns>, to: IpAddr, load: Load) -> io::Res
     let serve = || at.ok_or_else(nobody)?.run(|| Server::start(to));
     match load.protocol {
         Protocol::Icmp => {
-            let echo =
-                Echo { bytes: load.bytes, sequence: load.sequence, patience: load.patience, ..Echo::new(to) };
-            let answer = from.run(|| echo.send())?;
+            let echo = from.run(|| Echo::open(to, None))?;
+            let answer = echo.ask(load.bytes, load.sequence, load.patience)?;
             answer.ok_or_else(|| {
                 let text = format!("no answer within {:.1} s", load.patience.as_secs_f64());
                 io::Error::new(io::ErrorKind::TimedOut, text)

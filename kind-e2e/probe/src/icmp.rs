@@ -3,76 +3,78 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
     time::Duration,
 };
 
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketType, bind, ipproto, recv, sendto, socket,
-    sockopt::{Timeout, set_socket_timeout},
+use rustix::{
+    io::Errno,
+    net::{
+        AddressFamily, RecvFlags, SendFlags, SocketType, bind, ipproto, recv, sendto, socket,
+        sockopt::{Timeout, set_socket_timeout},
+    },
 };
 use tokio::time::Instant;
 
 /// Longest payload that fits into a packet of either family.
 pub const LONGEST: usize = 65_507;
-/// How often an IPv6 request is sent again. The kernel makes a new address receivable from a work queue of its own, a
-/// moment after it was acknowledged, and nobody can wait for that; of IPv4 the very first packet must get through.
-const AGAIN: Duration = Duration::from_millis(50);
+/// What `ping` sends.
+pub const USUAL: usize = 56;
+/// Identifier of all requests; requests of a socket are told apart by their sequence number.
+const IDENTIFIER: [u8; 2] = [0x7e, 0x11];
 
-/// A request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An open socket: nothing is left to do before a packet leaves.
+#[derive(Debug)]
 pub struct Echo {
-    /// Where to.
-    pub to: IpAddr,
-    /// Bytes after the header, at most [`LONGEST`].
-    pub bytes: usize,
-    /// Tells requests of one socket apart.
-    pub sequence: u16,
-    /// How long the answer may take.
-    pub patience: Duration,
-    /// Address to send from, one of the namespace's own. None: what the kernel takes.
-    pub source: Option<IpAddr>,
+    socket: OwnedFd,
+    to: IpAddr,
 }
 
 impl Echo {
-    /// 56 bytes, as `ping` sends, with three seconds for the answer.
-    pub fn new(to: IpAddr) -> Self {
-        Self { to, bytes: 56, sequence: 1, patience: Duration::from_secs(3), source: None }
-    }
-
-    /// Sends it from the calling thread's namespace; how long the answer took that carries the bytes back. None when
-    /// none came in time; an error when it could not even be sent.
-    pub fn send(self) -> io::Result<Option<Duration>> {
-        let (family, protocol, request, reply) = match self.to {
-            IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP, 8, 0),
-            IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6, 128, 129),
+    /// A socket in the calling thread's namespace, where it stays. `source`: the address to send from, one of the
+    /// namespace's own; none: what the kernel takes.
+    pub fn open(to: IpAddr, source: Option<IpAddr>) -> io::Result<Self> {
+        let (family, protocol) = match to {
+            IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP),
+            IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6),
         };
         let socket = socket(family, SocketType::RAW, Some(protocol))?;
-        if let Some(source) = self.source {
+        if let Some(source) = source {
             bind(&socket, &SocketAddr::new(source, 0))?;
         }
-        let wait = if self.to.is_ipv4() { self.patience } else { AGAIN.min(self.patience) };
-        set_socket_timeout(&socket, Timeout::Recv, Some(wait))?;
-        let [high, low] = self.sequence.to_be_bytes();
-        let mut packet = vec![request, 0, 0, 0, 0x7e, 0x11, high, low];
-        packet.extend((0..self.bytes.min(LONGEST)).map(|n| (n % 251) as u8));
+        Ok(Self { socket, to })
+    }
+
+    /// Sends one request of that many bytes, at most [`LONGEST`], once; how long the answer took that carries them
+    /// back. None when none came in time; an error when it could not even be sent.
+    pub fn ask(&self, bytes: usize, sequence: u16, patience: Duration) -> io::Result<Option<Duration>> {
+        let (request, reply) = if self.to.is_ipv4() { (8, 0) } else { (128, 129) };
+        let [high, low] = sequence.to_be_bytes();
+        let mut packet = vec![request, 0, 0, 0, IDENTIFIER[0], IDENTIFIER[1], high, low];
+        packet.extend((0..bytes.min(LONGEST)).map(|n| (n % 251) as u8));
         let sum = checksum(&packet);
         packet[2..4].copy_from_slice(&sum.to_be_bytes());
         let mut buffer = vec![0; 1 << 16];
         let start = Instant::now();
-        while start.elapsed() < self.patience {
-            sendto(&socket, &packet, SendFlags::empty(), &SocketAddr::new(self.to, 0))?;
-            while let Ok((_, length)) = recv(&socket, &mut buffer[..], RecvFlags::empty()) {
-                // IPv4 comes with its header, of twenty bytes without options.
-                let answer = buffer.get(if self.to.is_ipv4() { 20 } else { 0 }..length).unwrap_or_default();
-                if answer.first() == Some(&reply) && answer.get(4..) == Some(&packet[4..]) {
-                    return Ok(Some(start.elapsed()));
-                }
-                if start.elapsed() >= self.patience {
-                    break;
-                }
+        sendto(&self.socket, &packet, SendFlags::empty(), &SocketAddr::new(self.to, 0))?;
+        loop {
+            let left = patience.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            // A time-out of nothing would be none.
+            set_socket_timeout(&self.socket, Timeout::Recv, Some(left.max(Duration::from_millis(1))))?;
+            let length = match recv(&self.socket, &mut buffer[..], RecvFlags::empty()) {
+                Ok((_, length)) => length,
+                Err(Errno::AGAIN | Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            // IPv4 comes with its header, of twenty bytes without options.
+            let answer = buffer.get(if self.to.is_ipv4() { 20 } else { 0 }..length).unwrap_or_default();
+            if answer.first() == Some(&reply) && answer.get(4..) == Some(&packet[4..]) {
+                return Ok(Some(start.elapsed()));
             }
         }
-        Ok(None)
     }
 }
 

@@ -6,6 +6,12 @@ use std::{
     time::Duration,
 };
 
+use terway_e2e::{
+    cluster::Cluster,
+    pod::{Pod, PodSpec},
+    programs::Programs,
+    spec::ClusterSpec,
+};
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take.
@@ -33,4 +39,21 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is: impl FnM
         assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A cluster with agents, three nodes unless changed.
+#[allow(dead_code, reason = "not every program of tests has agents")]
+pub(crate) async fn cluster(change: impl FnOnce(&mut ClusterSpec)) -> Cluster {
+    let own = std::env::current_exe().expect("we are a program");
+    let programs =
+        Programs::find(&own, |name| std::env::var_os(name).map(Into::into)).expect("they are built");
+    let mut spec = ClusterSpec::new(&name());
+    change(&mut spec);
+    Cluster::start(spec, Some(programs)).await.expect("a cluster")
+}
+
+/// Runs a pod.
+#[allow(dead_code, reason = "not every program of tests has agents")]
+pub(crate) async fn pod(cluster: &Cluster, name: &str, node: usize) -> Pod {
+    cluster.run_pod(&PodSpec::new("default", name, node)).await.expect("a pod")
 }

@@ -90,7 +90,7 @@ async fn configure(cluster: &Cluster, node: usize, eni: &Eni, ips: &[IpAddr]) {
         changes.push(Change::Add(Object::Address(Address { dev: dev.clone(), net: (*ip).into() })));
     }
     // What comes from them leaves by the same NIC, or the guard drops it.
-    let table = 1000 + eni.mac.0[5] as u32;
+    let table = 1000 + u32::from(eni.mac.0[5]);
     let gateways = gateways_of(cluster, eni);
     for gateway in gateways.iter().filter(|gateway| ips.iter().any(|ip| ip.is_ipv4() == gateway.is_ipv4())) {
         let all: IpAddr = if gateway.is_ipv4() { [0; 4].into() } else { [0; 16].into() };

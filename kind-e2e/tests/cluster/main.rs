@@ -1,0 +1,8 @@
+//! Nodes with the agent that ships and pods by the plugin that ships, on this machine's kernel.
+//!
+//! Both programs are looked for beside this one and in `PATH`, or as `TERWAY_DAEMON` and `TERWAY_PLUGIN` say.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod pods;
+mod reach;
