@@ -2,6 +2,7 @@
 //!
 //! Both programs are looked for beside this one and in `PATH`, or as `TERWAY_DAEMON` and `TERWAY_PLUGIN` say.
 
+mod churn;
 #[path = "../common/mod.rs"]
 mod common;
 mod pods;

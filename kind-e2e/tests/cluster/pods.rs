@@ -3,6 +3,11 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use terway_core::{address::Stack, cloud::EniStatus, id::PodKey};
+use terway_dataplane::{
+    linux::direct,
+    op::{Change, NetOp, Object},
+    state::{Place, Side},
+};
 use terway_e2e::{
     netns::Netns,
     pod::PodSpec,
@@ -10,7 +15,17 @@ use terway_e2e::{
     traffic::{Load, Protocol},
 };
 
+use tokio::time::Instant;
+
 use crate::common::{PATIENCE, cluster, pod, root, until};
+
+/// What on a node is not its NICs' own: names of links, and what is said of the rest.
+pub(crate) fn of_pods(side: &Side) -> BTreeSet<String> {
+    let nic = |dev: &str| dev.starts_with("eth");
+    let objects =
+        side.objects().filter(|object| !object.dev().is_some_and(nic)).map(|object| object.to_string());
+    objects.chain(side.links.keys().filter(|name| !nic(name)).cloned()).collect()
+}
 
 #[tokio::test]
 async fn a_pod_runs_with_an_address_of_its_nodes_eni_and_leaves_nothing() {
@@ -35,8 +50,7 @@ async fn a_pod_runs_with_an_address_of_its_nodes_eni_and_leaves_nothing() {
     assert!(cluster.vpc.api.pod("default", "a").is_none());
     assert!(!Netns::names().contains(&made.netns));
     let after = cluster.kernel(1).await.expect("seen");
-    assert_eq!(after.links.keys().collect::<Vec<_>>(), before.links.keys().collect::<Vec<_>>());
-    assert_eq!((after.rules, after.routes), (before.rules, before.routes));
+    assert_eq!(of_pods(&after), of_pods(&before));
     cluster.down().await.expect("down");
 }
 
@@ -114,5 +128,42 @@ async fn a_pod_keeps_running_while_its_agent_is_killed_and_its_delete_is_made_up
     sent.expect("the new one is reached");
     assert_ne!(again.container, a.container);
     assert_eq!(cluster.pod(&b.spec.pod).expect("there").ips, b.ips);
+    cluster.down().await.expect("down");
+}
+
+#[tokio::test]
+async fn what_is_taken_from_a_running_pod_by_hand_is_back_within_ten_seconds_and_counted() {
+    if !root() {
+        return;
+    }
+    let cluster = cluster(|spec| spec.nodes = 2).await;
+    let made = pod(&cluster, "a", 1).await;
+    pod(&cluster, "b", 2).await;
+    let node = cluster.node(1).expect("one");
+    let whole = of_pods(&cluster.kernel(1).await.expect("seen"));
+    let gone: Vec<NetOp> = {
+        let side = cluster.kernel(1).await.expect("seen");
+        let of_pod = |object: &Object| object.to_string().contains(&made.ips[0].to_string());
+        side.objects().filter(of_pod).map(|object| NetOp::new(Place::Host, Change::Del(object))).collect()
+    };
+    assert_eq!(gone.len(), 4, "two rules, a route and a neighbour: {gone:?}");
+    let start = Instant::now();
+    let take = || direct::apply(node.netns.path(), &gone).map_err(std::io::Error::other);
+    node.netns.run(take).expect("taken");
+    let load = Load { patience: Duration::from_millis(200), ..Load::new(Protocol::Icmp, 56) };
+    let (a, b) = (Target::pod("a"), Target::pod("b"));
+    cluster.send(&b, &a, false, load).await.expect("both are").expect_err("it is cut off");
+    until("it is back", async || of_pods(&cluster.kernel(1).await.expect("seen")) == whole).await;
+    assert!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
+    cluster
+        .send(&b, &a, false, Load::new(Protocol::Icmp, 56))
+        .await
+        .expect("both are")
+        .expect("it is reached");
+    let page = node.metrics().await.expect("told");
+    let counted =
+        page.lines().filter(|line| line.starts_with("terway_mended_objects_total{reason=\"repair\""));
+    let sum: u64 = counted.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum();
+    assert!(sum >= 4, "{page}");
     cluster.down().await.expect("down");
 }

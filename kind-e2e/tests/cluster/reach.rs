@@ -107,7 +107,11 @@ async fn a_pod_that_spoofs_its_source_gets_nothing_through() {
                 .run(|| echo::udp(server.udp(), None, 100, SHORT))
                 .expect("with its own source it is answered");
             let before = server.datagrams();
-            for source in [ip(&Target::pod("d")), ip(&Target::Node(3)), ip(&Target::Node(1)), foreign] {
+            let mut sources = vec![ip(&Target::pod("d")), ip(&Target::Node(3)), foreign];
+            // The pod's own node: of IPv4 its kernel takes such a source for a lie. Of IPv6 it does not, and the VPC
+            // cannot tell who on the node sent with an address of the node's.
+            sources.extend((!v6).then(|| ip(&Target::Node(1))));
+            for source in sources {
                 lie(source, SHORT).expect_err("nothing comes back");
                 assert_eq!(server.datagrams(), before, "{source} got through to {receiver}");
             }
