@@ -15,24 +15,19 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
-use terway_cloud::system::SystemEntropy;
-use terway_core::{cloud::Eni, entropy::Entropy as _, id::PodKey};
-use terway_dataplane::{linux::direct, state::Side};
-use terway_sim::apiserver::{ApiError, NodeSpec, PodSpec as PodObject, PodStatus};
+use terway_core::id::PodKey;
+use terway_sim::apiserver::{ApiError, NodeSpec};
 
+pub use self::look::{NodeStatus, Status};
 use crate::{
     clean::{self, CleanError, Cleaned, OWNER},
     names::{Names, node_name},
-    netns::{Netns, NetnsError},
+    netns::NetnsError,
     node::{Node, NodeError},
-    pod::{self, Call, Pod, PodError, PodSpec},
+    pod::{Pod, PodError},
     process::Process,
     programs::Programs,
-    spec::{ClusterSpec, OUTSIDE, OUTSIDE_V6, REGION, SpecError},
-    target::Target,
-    task::blocking,
-    traffic::{self, Load},
+    spec::{ClusterSpec, REGION, SpecError},
     vpc::{Vpc, VpcError},
 };
 

@@ -1,6 +1,6 @@
 //! Pods of a cluster: what a kubelet and a runtime do between them.
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use terway_cloud::system::SystemEntropy;
 use terway_core::{entropy::Entropy as _, id::PodKey};
@@ -57,9 +57,9 @@ impl Cluster {
         let pod = self.pod(key)?;
         // As the API server tells the agent that a pod is on its way out.
         self.vpc.api.set_deletion_timestamp(&key.namespace, &key.name, 30)?;
-        let node = Arc::clone(self.node(pod.spec.node)?);
-        let programs = self.programs.clone().ok_or(ClusterError::NoAgents)?;
-        blocking(move || del(&programs, &node, &pod)).await?;
+        self.call(key, "DEL").await?;
+        let name = pod.netns;
+        blocking(move || Netns::remove(&name)).await?;
         self.vpc.api.remove_pod(&key.namespace, &key.name)?;
         self.pods().remove(key);
         match fs::remove_file(self.record_of(key)) {
@@ -70,14 +70,61 @@ impl Cluster {
         }
     }
 
+    /// Runs a pod whose plugin is killed when its ADD has run for so long, and takes it away again as a runtime does
+    /// that was told of a failure; false when the ADD had ended before.
+    pub async fn kill_add(&self, spec: &PodSpec, after: Duration) -> Result<bool, ClusterError> {
+        let node = Arc::clone(self.node(spec.node)?);
+        let programs = self.programs.clone().ok_or(ClusterError::NoAgents)?;
+        let uid = self.vpc.api.create_pod(&pod_object(spec))?.uid.to_string();
+        let (name, container, of_call) = (self.names.pod(&spec.pod), container_id(), spec.clone());
+        let killed = blocking(move || {
+            let netns = pod::prepare(&of_call.pod, &name)?;
+            let path = netns.path().display().to_string();
+            let call = Call {
+                program: &programs.plugin,
+                node: &node,
+                spec: &of_call,
+                container: &container,
+                uid: &uid,
+                netns: &path,
+                before: None,
+            };
+            let killed = call.kill("ADD", after);
+            call.run("DEL")?;
+            Netns::remove(&name)?;
+            killed
+        });
+        let killed = killed.await?;
+        self.vpc.api.remove_pod(&spec.pod.namespace, &spec.pod.name)?;
+        Ok(killed)
+    }
+
+    /// Kills the plugin when a call for a running pod has run for so long; false when it had ended before.
+    pub async fn kill_call(
+        &self,
+        key: &PodKey,
+        verb: &'static str,
+        after: Duration,
+    ) -> Result<bool, ClusterError> {
+        self.plugin(key, move |call| call.kill(verb, after)).await
+    }
+
     /// Calls the plugin for a running pod: CHECK, or a verb out of turn.
     pub async fn call(&self, key: &PodKey, verb: &'static str) -> Result<(), ClusterError> {
+        self.plugin(key, move |call| call.run(verb)).await.map(|_| ())
+    }
+
+    async fn plugin<T: Send + 'static>(
+        &self,
+        key: &PodKey,
+        ask: impl FnOnce(&Call<'_>) -> Result<T, PodError> + Send + 'static,
+    ) -> Result<T, ClusterError> {
         let pod = self.pod(key)?;
         let node = Arc::clone(self.node(pod.spec.node)?);
         let programs = self.programs.clone().ok_or(ClusterError::NoAgents)?;
         let done = blocking(move || {
             let path = netns_path(&pod.netns);
-            let call = Call {
+            ask(&Call {
                 program: &programs.plugin,
                 node: &node,
                 spec: &pod.spec,
@@ -85,11 +132,9 @@ impl Cluster {
                 uid: "",
                 netns: &path,
                 before: Some(&pod.result),
-            };
-            call.run(verb)
+            })
         });
-        done.await?;
-        Ok(())
+        Ok(done.await?)
     }
 
     /// A pod.
@@ -166,19 +211,4 @@ fn add(
     }
     Netns::remove(name)?;
     Err(refused)
-}
-
-fn del(programs: &Programs, node: &Node, pod: &Pod) -> Result<(), PodError> {
-    let path = netns_path(&pod.netns);
-    let call = Call {
-        program: &programs.plugin,
-        node,
-        spec: &pod.spec,
-        container: &pod.container,
-        uid: "",
-        netns: &path,
-        before: Some(&pod.result),
-    };
-    call.run("DEL")?;
-    Ok(Netns::remove(&pod.netns)?)
 }
