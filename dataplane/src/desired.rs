@@ -112,6 +112,9 @@ pub fn desired_eni(eni: &EniNet, facts: &HostFacts) -> Result<Side, DesiredError
     let v6 = eni.gateway.v6.is_some();
     if v6 {
         set(&mut side, format!("net/ipv6/conf/{dev}/accept_ra"), 0);
+        // The node asks for the gateway in the name of the link's own address. While that is checked for duplicates,
+        // for two seconds after the ENI is up, it could not, and no pod would get a packet out.
+        set(&mut side, format!("net/ipv6/conf/{dev}/accept_dad"), 0);
     }
     host_sysctls(&mut side, &[dev], v6);
     Ok(side)

@@ -3,6 +3,9 @@
 //! All of it lives as long as this value and the process around it: cloud, API server and fabric are tasks here, the
 //! agents are processes of ours. What a killed process leaves is found by name and by record, see [`crate::clean`].
 
+mod look;
+mod pods;
+
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -12,24 +15,19 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
-use terway_cloud::system::SystemEntropy;
-use terway_core::{cloud::Eni, entropy::Entropy as _, id::PodKey};
-use terway_dataplane::{linux::direct, state::Side};
-use terway_sim::apiserver::{ApiError, NodeSpec, PodSpec as PodObject, PodStatus};
+use terway_core::id::PodKey;
+use terway_sim::apiserver::{ApiError, NodeSpec};
 
+pub use self::look::{NodeStatus, Status};
 use crate::{
     clean::{self, CleanError, Cleaned, OWNER},
     names::{Names, node_name},
-    netns::{Netns, NetnsError},
+    netns::NetnsError,
     node::{Node, NodeError},
-    pod::{self, Call, Pod, PodError, PodSpec},
+    pod::{Pod, PodError},
     process::Process,
     programs::Programs,
-    spec::{ClusterSpec, OUTSIDE, OUTSIDE_V6, REGION, SpecError},
-    target::Target,
-    task::blocking,
-    traffic::{self, Load},
+    spec::{ClusterSpec, REGION, SpecError},
     vpc::{Vpc, VpcError},
 };
 
@@ -114,40 +112,6 @@ pub struct Cluster {
     programs: Option<Programs>,
     nodes: Vec<Arc<Node>>,
     pods: Mutex<BTreeMap<PodKey, Pod>>,
-}
-
-/// What a cluster is like.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// Its name.
-    pub name: String,
-    /// Nodes.
-    pub nodes: Vec<NodeStatus>,
-    /// Pods.
-    pub pods: Vec<Pod>,
-    /// Packets dropped by the router since their source was not their ENI's.
-    pub spoofed: u64,
-}
-
-/// What a node is like.
-#[derive(Clone, Debug, Serialize)]
-pub struct NodeStatus {
-    /// Its name.
-    pub name: String,
-    /// Its instance.
-    pub instance: String,
-    /// Its zone.
-    pub zone: String,
-    /// Its namespace.
-    pub netns: String,
-    /// Its addresses.
-    pub ips: Vec<IpAddr>,
-    /// Number of its agent's process, if that runs.
-    pub daemon: Option<u32>,
-    /// Whether its agent serves.
-    pub ready: bool,
-    /// Its ENIs, the primary one included.
-    pub enis: Vec<Eni>,
 }
 
 impl Cluster {
@@ -251,190 +215,6 @@ impl Cluster {
         Ok(self.node(number)?.ready(READY).await?)
     }
 
-    /// Runs a pod: its object, its namespace, ADD, its status. After an error nothing of it is left, but what DEL
-    /// could not take away.
-    pub async fn run_pod(&self, spec: &PodSpec) -> Result<Pod, ClusterError> {
-        let node = Arc::clone(self.node(spec.node)?);
-        let programs = self.programs.clone().ok_or(ClusterError::NoAgents)?;
-        let key = &spec.pod;
-        let object = self.vpc.api.create_pod(&pod_object(spec))?;
-        let uid = object.uid.to_string();
-        let (netns, container) = (self.names.pod(key), container_id());
-        let made = {
-            let (spec, netns, container) = (spec.clone(), netns.clone(), container.clone());
-            let node = Arc::clone(&node);
-            blocking(move || add(&programs, &node, &spec, &netns, &container, &uid)).await
-        };
-        let result = match made {
-            Ok(result) => result,
-            Err(error) => {
-                self.vpc.api.remove_pod(&key.namespace, &key.name)?;
-                return Err(error.into());
-            }
-        };
-        let pod = Pod { spec: spec.clone(), container, netns, ips: pod::addresses(&result), result };
-        self.keep(&pod)?;
-        let status = PodStatus {
-            phase: Some("Running".to_owned()),
-            pod_ips: Some(pod.ips.iter().map(ToString::to_string).collect()),
-            host_ip: node.ips.first().map(ToString::to_string),
-            ready: Some(true),
-        };
-        self.vpc.api.update_pod_status(&key.namespace, &key.name, &status)?;
-        self.pods().insert(key.clone(), pod.clone());
-        Ok(pod)
-    }
-
-    /// Takes a pod away: DEL, its namespace, its object. Where DEL is refused all stays, so that it can be tried again.
-    pub async fn delete_pod(&self, key: &PodKey) -> Result<(), ClusterError> {
-        let pod = self.pod(key)?;
-        // As the API server tells the agent that a pod is on its way out.
-        self.vpc.api.set_deletion_timestamp(&key.namespace, &key.name, 30)?;
-        let node = Arc::clone(self.node(pod.spec.node)?);
-        let programs = self.programs.clone().ok_or(ClusterError::NoAgents)?;
-        blocking(move || del(&programs, &node, &pod)).await?;
-        self.vpc.api.remove_pod(&key.namespace, &key.name)?;
-        self.pods().remove(key);
-        match fs::remove_file(self.record_of(key)) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(ClusterError::Folder { path: self.record_of(key), source })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes a pod's object alone, bound to its node, for a runtime that builds the rest. Returns its UID.
-    pub fn create_object(&self, spec: &PodSpec) -> Result<String, ClusterError> {
-        self.node(spec.node)?;
-        Ok(self.vpc.api.create_pod(&pod_object(spec))?.uid.to_string())
-    }
-
-    /// Removes a pod's object alone.
-    pub fn remove_object(&self, key: &PodKey) -> Result<(), ClusterError> {
-        self.vpc.api.remove_pod(&key.namespace, &key.name)?;
-        Ok(())
-    }
-
-    /// Calls the plugin for a running pod: CHECK, or a verb out of turn.
-    pub async fn call(&self, key: &PodKey, verb: &'static str) -> Result<(), ClusterError> {
-        let pod = self.pod(key)?;
-        let node = Arc::clone(self.node(pod.spec.node)?);
-        let programs = self.programs.clone().ok_or(ClusterError::NoAgents)?;
-        let done = blocking(move || {
-            let path = netns_path(&pod.netns);
-            let call = Call {
-                program: &programs.plugin,
-                node: &node,
-                spec: &pod.spec,
-                container: &pod.container,
-                uid: "",
-                netns: &path,
-                before: Some(&pod.result),
-            };
-            call.run(verb)
-        });
-        done.await?;
-        Ok(())
-    }
-
-    /// A pod.
-    pub fn pod(&self, key: &PodKey) -> Result<Pod, ClusterError> {
-        let pods = self.pods();
-        pods.get(key).cloned().ok_or_else(|| {
-            let known: Vec<String> = pods.keys().map(|key| Target::Pod(key.clone()).to_string()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            ClusterError::Unknown { what: "pod", name: Target::Pod(key.clone()).to_string(), known }
-        })
-    }
-
-    /// All pods, by namespace and name.
-    pub fn all_pods(&self) -> Vec<Pod> {
-        self.pods().values().cloned().collect()
-    }
-
-    /// Addresses of one end, IPv4 first.
-    pub fn ips(&self, target: &Target) -> Result<Vec<IpAddr>, ClusterError> {
-        Ok(match target {
-            Target::Pod(key) => self.pod(key)?.ips,
-            Target::Node(number) => self.node(*number)?.ips.clone(),
-            Target::Outside => vec![OUTSIDE[0].into(), OUTSIDE_V6[0].into()],
-            Target::Ip(ip) => vec![*ip],
-        })
-    }
-
-    /// Namespace of one end; none of a bare address.
-    pub fn netns(&self, target: &Target) -> Result<Option<Netns>, ClusterError> {
-        let name = match target {
-            Target::Pod(key) => self.pod(key)?.netns,
-            Target::Node(number) => {
-                self.node(*number)?;
-                self.names.node(*number)
-            }
-            Target::Outside => self.names.outside(),
-            Target::Ip(_) => return Ok(None),
-        };
-        Ok(Some(Netns::open(&name)?))
-    }
-
-    /// Sends from one end to the other, in one family; how long it took, or why it did not get there.
-    pub async fn send(
-        &self,
-        from: &Target,
-        to: &Target,
-        v6: bool,
-        load: Load,
-    ) -> Result<io::Result<Duration>, ClusterError> {
-        let nowhere = |target: &Target| ClusterError::Unknown {
-            what: "end with an address of that family and a namespace",
-            name: target.to_string(),
-            known: "pods, nodes and outside; IPv6 with --ip-stack dual".to_owned(),
-        };
-        let ip = self.ips(to)?.into_iter().find(|ip| ip.is_ipv6() == v6).ok_or_else(|| nowhere(to))?;
-        let (source, at) = (self.netns(from)?.ok_or_else(|| nowhere(from))?, self.netns(to)?);
-        Ok(blocking(move || traffic::send(&source, at.as_ref(), ip, load)).await)
-    }
-
-    /// What the kernel of a node has: links, addresses, routes, rules, neighbours.
-    pub async fn kernel(&self, number: usize) -> Result<Side, ClusterError> {
-        let node = Arc::clone(self.node(number)?);
-        let name = node.name.clone();
-        let seen = blocking(move || node.netns.run(|| direct::observe_all().map_err(io::Error::other))).await;
-        seen.map_err(|source| ClusterError::Look { node: name, source })
-    }
-
-    /// What it is like.
-    pub async fn status(&self) -> Result<Status, ClusterError> {
-        let state = self.vpc.cloud.state();
-        let mut nodes = Vec::new();
-        for (index, node) in self.nodes.iter().enumerate() {
-            let of_node = |eni: &&Eni| eni.instance.as_ref() == Some(&node.instance);
-            nodes.push(NodeStatus {
-                name: node.name.clone(),
-                instance: node.instance.to_string(),
-                zone: self.spec.zone_name(index + 1),
-                netns: node.netns.name().to_owned(),
-                ips: node.ips.clone(),
-                daemon: node.daemon_pid(),
-                ready: node.daemon_pid().is_some() && node.serves().await,
-                enis: state.enis.iter().map(|it| &it.eni).filter(of_node).cloned().collect(),
-            });
-        }
-        let spoofed = self.vpc.with_fabric(crate::fabric::Fabric::dropped).await.map_err(VpcError::from)?;
-        Ok(Status { name: self.spec.name.clone(), nodes, pods: self.all_pods(), spoofed })
-    }
-
-    fn keep(&self, pod: &Pod) -> Result<(), ClusterError> {
-        let path = self.record_of(&pod.spec.pod);
-        let text = serde_json::to_string_pretty(pod).map_err(io::Error::other);
-        let dir = path.parent().map_or(Ok(()), fs::create_dir_all);
-        let written = dir.and(text).and_then(|text| fs::write(&path, text));
-        written.map_err(|source| ClusterError::Folder { path, source })
-    }
-
-    fn record_of(&self, key: &PodKey) -> PathBuf {
-        self.names.dir().join("pods").join(format!("{}.{}.json", key.namespace, key.name))
-    }
-
     fn pods(&self) -> std::sync::MutexGuard<'_, BTreeMap<PodKey, Pod>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -472,67 +252,4 @@ fn node_object(spec: &ClusterSpec, number: usize, ips: &[IpAddr]) -> NodeSpec {
         provider_id: Some(format!("{REGION}.{}", crate::names::instance(number))),
         ..NodeSpec::default()
     }
-}
-
-fn pod_object(spec: &PodSpec) -> PodObject {
-    let limits = [("ingress", spec.ingress), ("egress", spec.egress)];
-    let annotation = |(way, rate): (&str, Option<u64>)| {
-        Some((format!("kubernetes.io/{way}-bandwidth"), rate?.to_string()))
-    };
-    PodObject {
-        namespace: spec.pod.namespace.to_string(),
-        name: spec.pod.name.to_string(),
-        node: Some(node_name(spec.node)),
-        annotations: limits.into_iter().filter_map(annotation).collect(),
-        ..PodObject::default()
-    }
-}
-
-/// As container runtimes name sandboxes: 64 hexadecimal digits.
-fn container_id() -> String {
-    let draw = || SystemEntropy.next_u64();
-    format!("{:016x}{:016x}{:016x}{:016x}", draw(), draw(), draw(), draw())
-}
-
-fn netns_path(name: &str) -> String {
-    Netns::open(name).map(|netns| netns.path().display().to_string()).unwrap_or_default()
-}
-
-/// Namespace and ADD; after a refusal DEL, as containerd does, and the namespace goes.
-fn add(
-    programs: &Programs,
-    node: &Node,
-    spec: &PodSpec,
-    name: &str,
-    container: &str,
-    uid: &str,
-) -> Result<serde_json::Value, PodError> {
-    let netns = pod::prepare(&spec.pod, name)?;
-    let path = netns.path().display().to_string();
-    let call = Call { program: &programs.plugin, node, spec, container, uid, netns: &path, before: None };
-    let refused = match call.run("ADD") {
-        Ok(Some(result)) => return Ok(result),
-        Ok(None) => PodError::Answer { verb: "ADD", pod: spec.pod.clone(), answer: String::new() },
-        Err(error) => error,
-    };
-    if let Err(error) = call.run("DEL") {
-        tracing::warn!(pod = %spec.pod, %error, "DEL after a refused ADD was refused, too");
-    }
-    Netns::remove(name)?;
-    Err(refused)
-}
-
-fn del(programs: &Programs, node: &Node, pod: &Pod) -> Result<(), PodError> {
-    let path = netns_path(&pod.netns);
-    let call = Call {
-        program: &programs.plugin,
-        node,
-        spec: &pod.spec,
-        container: &pod.container,
-        uid: "",
-        netns: &path,
-        before: Some(&pod.result),
-    };
-    call.run("DEL")?;
-    Ok(Netns::remove(&pod.netns)?)
 }

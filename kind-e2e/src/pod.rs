@@ -7,7 +7,8 @@ use std::{
     io::{self, Write as _},
     net::IpAddr,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -144,9 +145,9 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Calls it and gives what it printed, if that is a document.
-    pub fn run(&self, verb: &'static str) -> Result<Option<Value>, PodError> {
-        let failed = |source| PodError::Plugin { program: self.program.display().to_string(), source };
+    /// Starts it, with all that it reads.
+    fn start(&self, verb: &'static str) -> Result<Child, PodError> {
+        let failed = |source| self.did_not_run(source);
         let conf = self.conf()?;
         let args = [
             ("IgnoreUnknown", "1"),
@@ -173,6 +174,28 @@ impl Call<'_> {
                 written => written.map_err(failed)?,
             }
         }
+        Ok(child)
+    }
+
+    /// Kills it when it has run for so long; false when it had ended before. What it did until then stays.
+    pub fn kill(&self, verb: &'static str, after: Duration) -> Result<bool, PodError> {
+        let failed = |source| self.did_not_run(source);
+        let mut child = self.start(verb)?;
+        std::thread::park_timeout(after);
+        let running = child.try_wait().map_err(failed)?.is_none();
+        child.kill().map_err(failed)?;
+        child.wait().map_err(failed)?;
+        Ok(running)
+    }
+
+    fn did_not_run(&self, source: io::Error) -> PodError {
+        PodError::Plugin { program: self.program.display().to_string(), source }
+    }
+
+    /// Calls it and gives what it printed, if that is a document.
+    pub fn run(&self, verb: &'static str) -> Result<Option<Value>, PodError> {
+        let failed = |source| self.did_not_run(source);
+        let child = self.start(verb)?;
         let output = child.wait_with_output().map_err(failed)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let document: Option<Value> = serde_json::from_str(&text).ok();

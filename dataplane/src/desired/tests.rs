@@ -159,6 +159,7 @@ fn an_eni_answers_from_the_nodes_address_and_has_its_own_table() {
         ]
     );
     assert_eq!(side.sysctls.get("net/ipv6/conf/eth1/accept_ra"), Some(&0));
+    assert_eq!(side.sysctls.get("net/ipv6/conf/eth1/accept_dad"), Some(&0));
 }
 
 #[test]

@@ -29,6 +29,10 @@ const CYCLES: usize = 200;
 const WORKERS: usize = 8;
 /// How often an agent is killed meanwhile.
 const KILLS: usize = 100;
+/// Moments at which a plugin is killed, and how far apart they are, in microseconds: an ADD takes some five
+/// milliseconds.
+const MOMENTS: u64 = 60;
+const MOMENT_US: u64 = 150;
 /// Longest silence between pods that run all the time.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -193,4 +197,64 @@ async fn nothing_is_left_but(cluster: &Cluster, pods: usize) {
         assert!(entry.eni.instance.is_some(), "{:?}", entry.eni);
     }
     cluster.vpc.settled().await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_killed_at_any_moment_of_its_work_leaves_nothing_when_the_pod_is_deleted() {
+    if !root() {
+        return;
+    }
+    let cluster = cluster(|spec| {
+        (spec.nodes, spec.stack) = (1, Stack::Dual);
+        spec.eni_conf.insert("ip_reuse_cooldown".to_owned(), "1s".into());
+    })
+    .await;
+    pod(&cluster, "keeps-1", 1).await;
+    let watch = Watch::start(&cluster, &Target::pod("keeps-1"), &Target::Outside, true);
+    let (mut adds, mut dels) = (0, 0);
+    for step in 0..MOMENTS {
+        let after = Duration::from_micros(step * MOMENT_US);
+        let spec = PodSpec::new("default", &format!("killed-{step}"), 1);
+        adds += u32::from(cluster.kill_add(&spec, after).await.expect("DEL makes up for it"));
+        let spec = PodSpec::new("default", &format!("half-{step}"), 1);
+        insist("run", async || cluster.run_pod(&spec).await).await;
+        dels += u32::from(cluster.kill_call(&spec.pod, "DEL", after).await.expect("it was started"));
+        cluster.delete_pod(&spec.pod).await.expect("DEL makes up for it");
+    }
+    // As far as the machine is quick enough: most of the moments must have been within the work.
+    assert!(adds > 5 && dels > 5, "{adds} ADDs and {dels} DELs were killed of {MOMENTS} each");
+    assert_eq!(watch.end(), [], "the running pod was cut off");
+    nothing_is_left_but(&cluster, 1).await;
+    cluster.down().await.expect("down");
+}
+
+#[tokio::test]
+async fn thirty_pods_at_once_get_their_own_addresses() {
+    if !root() {
+        return;
+    }
+    let cluster = cluster(|spec| {
+        spec.nodes = 1;
+        spec.eni_conf.insert("ip_reuse_cooldown".to_owned(), "1s".into());
+    })
+    .await;
+    let specs: Vec<PodSpec> = (0..30).map(|n| PodSpec::new("default", &format!("at-once-{n}"), 1)).collect();
+    let start = Instant::now();
+    let pods = join_all(specs.iter().map(|spec| cluster.run_pod(spec))).await;
+    let took = start.elapsed();
+    let pods: Vec<_> = pods.into_iter().map(|pod| pod.expect("a pod")).collect();
+    let ips: BTreeSet<IpAddr> = pods.iter().flat_map(|pod| pod.ips.clone()).collect();
+    assert_eq!(ips.len(), 30);
+    assert!(took < Duration::from_secs(20), "30 pods took {took:?}");
+    for pod in &pods {
+        let load = terway_e2e::traffic::Load::new(terway_e2e::traffic::Protocol::Icmp, 8192);
+        let sent = cluster.send(&Target::Outside, &Target::Pod(pod.spec.pod.clone()), false, load).await;
+        sent.expect("both are").expect("it is reached");
+        cluster.call(&pod.spec.pod, "CHECK").await.expect("it is as it was made");
+    }
+    nothing_is_left_but(&cluster, 30).await;
+    let deleted = join_all(pods.iter().map(|pod| cluster.delete_pod(&pod.spec.pod))).await;
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    nothing_is_left_but(&cluster, 0).await;
+    cluster.down().await.expect("down");
 }

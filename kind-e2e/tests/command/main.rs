@@ -139,6 +139,32 @@ fn what_a_killed_cluster_left_is_taken_away_and_nothing_else() {
 }
 
 #[test]
+fn an_interrupted_start_leaves_nothing() {
+    if !root() {
+        return;
+    }
+    let (name, dir) = (name(), tempfile::tempdir().expect("a folder"));
+    // An agent that never serves.
+    let agent = dir.path().join("agent");
+    std::fs::write(&agent, "#!/bin/sh\nexec sleep 60\n").expect("written");
+    std::fs::set_permissions(&agent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
+    let mut up = Command::new(env!("CARGO_BIN_EXE_terway-e2e"))
+        .args(["up", "--name", &name, "--nodes", "1", "--plugin", "/bin/true", "--daemon"])
+        .arg(&agent)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let record = Names::new(&name).expect("valid").dir().join("n1/daemon.pid");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(until("its agent is started", async || Process::read(&record).is_some()));
+    let process = Process::read(&record).expect("there");
+    kill(&Process::of(up.id()).expect("it waits"), Signal::INT);
+    assert_eq!(up.wait().expect("it ends").code(), Some(1));
+    assert_eq!(namespaces(&name), BTreeSet::new());
+    assert!(!process.runs() && !Path::new(terway_e2e::names::ROOT).join(&name).exists());
+}
+
+#[test]
 fn bad_input_is_told_with_what_is_allowed() {
     if !root() {
         return;
