@@ -37,7 +37,7 @@ const MTU_MIN: u32 = 1280;
 const MTU_MAX: u32 = 65535;
 
 /// Why no state can be given.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DesiredError {
     /// The ENI is not on the node.
     #[error("no interface has the mac {mac} of the eni; the node has {}", list(.present))]

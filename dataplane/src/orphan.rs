@@ -55,19 +55,34 @@ fn is_orphan(rule: &Rule, owners: &Owners) -> bool {
     form && rule.select.net() == host_net(ip) && owners.ours.contains(&ip) && !owners.in_use.contains(&ip)
 }
 
-/// What each live pod lacks on the host; pods that lack nothing are not in it. A pod without its host end is left
-/// out: the pair went with its sandbox, and only a new ADD can make another.
-pub fn repairs(
-    host: &Side,
-    pods: &[PodNet],
-    facts: &HostFacts,
-) -> Result<BTreeMap<PodKey, Vec<NetOp>>, DesiredError> {
-    let mut repairs = BTreeMap::new();
+/// An interface of a pod: a pod may have several.
+pub type PodIf = (PodKey, String);
+
+/// What live pods lack, and for whom nothing can be said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// What each lacks on the host, in the order of repair; those that lack nothing are not in it.
+    pub ops: BTreeMap<PodIf, Vec<NetOp>>,
+    /// Those for which no state can be wanted: the ENI has left, say. The others do not wait for them.
+    pub unable: Vec<(PodIf, DesiredError)>,
+}
+
+/// What live pods lack on the host. A pod without its host end is left out: the pair went with its sandbox, and
+/// only a new ADD can make another.
+pub fn repairs(host: &Side, pods: &[PodNet], facts: &HostFacts) -> Repairs {
+    let mut repairs = Repairs::default();
     for pod in pods {
+        let key = (pod.pod.clone(), pod.ifname.clone());
+        let wanted = match desired(pod, facts) {
+            Ok(wanted) => NetState::of_host(wanted.host),
+            Err(error) => {
+                repairs.unable.push((key, error));
+                continue;
+            }
+        };
         let link = name::host_veth_name(&pod.pod, &pod.ifname);
         let ips: Vec<IpAddr> = pod.ips.iter().collect();
-        let mut actual = NetState { host: select::of_pod(host, &link, &ips), pod: Side::default() };
-        let wanted = NetState { host: desired(pod, facts)?.host, pod: Side::default() };
+        let mut actual = NetState::of_host(select::of_pod(host, &link, &ips));
         let (Some(end), Some(want)) = (actual.host.links.get_mut(&link), wanted.host.links.get(&link)) else {
             continue;
         };
@@ -79,15 +94,15 @@ pub fn repairs(
         end.kind.clone_from(&want.kind);
         let ops = difference::repair(&actual, &wanted);
         if !ops.is_empty() {
-            repairs.insert(pod.pod.clone(), ops);
+            repairs.ops.insert(key, ops);
         }
     }
-    Ok(repairs)
+    repairs
 }
 
 #[cfg(test)]
 mod tests {
-    use terway_core::id::Mac;
+    use terway_core::{address::PodIps, id::Mac};
 
     use super::*;
     use crate::desired::tests::{dual, facts};
@@ -140,22 +155,51 @@ mod tests {
     #[test]
     fn a_live_pod_gets_back_what_was_taken_and_keeps_what_others_added() {
         let mut side = host();
-        assert_eq!(repairs(&side, &[dual()], &facts()).expect("valid").len(), 0);
+        assert_eq!(repairs(&side, &[dual()], &facts()), Repairs::default());
         let rule = side.rules.pop_first().expect("some");
         let foreign =
             Rule { priority: 100, select: Select::To("10.9.0.0/16".parse().expect("valid")), table: 7 };
         side.rules.insert(foreign);
-        let ops = repairs(&side, &[dual()], &facts()).expect("valid");
-        assert_eq!(ops[&dual().pod], [NetOp::new(Place::Host, Change::Add(Object::Rule(rule)))]);
+        let ops = repairs(&side, &[dual()], &facts()).ops;
+        assert_eq!(ops[&key(&dual())], [NetOp::new(Place::Host, Change::Add(Object::Rule(rule)))]);
+    }
+
+    fn key(pod: &PodNet) -> PodIf {
+        (pod.pod.clone(), pod.ifname.clone())
+    }
+
+    #[test]
+    fn a_pod_whose_eni_has_left_is_told_and_the_others_are_repaired() {
+        let lost = PodNet { pod: PodKey::new("default", "lost"), eni_mac: Mac([2; 6]), ..dual() };
+        let mut side = host();
+        side.rules.pop_first().expect("some");
+        let repairs = repairs(&side, &[lost.clone(), dual()], &facts());
+        assert_eq!(repairs.ops.keys().collect::<Vec<_>>(), [&key(&dual())]);
+        let (who, DesiredError::NoEni { mac, .. }) = &repairs.unable[0] else { panic!("{repairs:?}") };
+        assert_eq!((who, mac), (&key(&lost), &lost.eni_mac));
+    }
+
+    #[test]
+    fn two_interfaces_of_one_pod_are_repaired_each() {
+        let mut second = dual();
+        second.ifname = "eth1".into();
+        second.ips = PodIps { v4: [10, 0, 1, 77].into(), v6: None };
+        let mut side = desired(&second, &facts()).expect("valid").host;
+        for (name, link) in host().links {
+            side.links.insert(name, link);
+        }
+        side.routes.clear();
+        let repairs = repairs(&side, &[dual(), second.clone()], &facts());
+        assert_eq!(repairs.ops.keys().collect::<Vec<_>>(), [&key(&dual()), &key(&second)]);
     }
 
     #[test]
     fn a_pod_whose_host_end_is_gone_or_another_sandboxs_is_not_touched() {
         let mut side = host();
         side.links.clear();
-        assert_eq!(repairs(&side, &[dual()], &facts()).expect("valid").len(), 0);
+        assert_eq!(repairs(&side, &[dual()], &facts()), Repairs::default());
         let mut later = dual();
         later.container = "another".into();
-        assert_eq!(repairs(&host(), &[later], &facts()).expect("valid").len(), 0);
+        assert_eq!(repairs(&host(), &[later], &facts()), Repairs::default());
     }
 }

@@ -162,7 +162,7 @@ impl Kernel {
         let mut sent = Vec::new();
         let indexes = match socket.indexes(run.iter().filter_map(link_of)) {
             Ok(indexes) => indexes,
-            Err(error) => return vec![Refused::new(&run[0], error)],
+            Err(error) => return Refused::all(run, &error),
         };
         let index = |dev: &str| indexes.get(dev).copied();
         let names = Names { index: &index, other };
@@ -177,7 +177,7 @@ impl Kernel {
         }
         let (ops, packets): (Vec<&NetOp>, Vec<_>) = sent.into_iter().unzip();
         match socket.exchange(packets) {
-            Err(error) => refused.extend(run.first().map(|op| Refused::new(op, error))),
+            Err(error) => refused.extend(Refused::all(run, &error)),
             Ok(answers) => {
                 for (op, answer) in ops.into_iter().zip(answers) {
                     match answer {
@@ -201,7 +201,7 @@ impl Kernel {
         };
         let results = match results {
             Ok(results) => results,
-            Err(error) => return vec![Refused::new(&run[0], error)],
+            Err(error) => return Refused::all(run, &error),
         };
         let mut refused = Vec::new();
         for (op, result) in run.iter().zip(results) {

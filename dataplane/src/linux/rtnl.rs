@@ -19,7 +19,7 @@ use netlink_packet_route::RouteNetlinkMessage as Message;
 use rtnetlink::{Handle, MulticastGroup};
 use terway_core::{
     host::{Endpoint, HostNet},
-    id::{Mac, PodKey},
+    id::Mac,
 };
 use tokio::{
     sync::Notify,
@@ -36,7 +36,7 @@ use crate::{
     desired::{DesiredError, desired, desired_eni},
     difference, name,
     op::{Change, NetOp},
-    orphan::{self, Owners},
+    orphan::{self, Owners, PodIf, Repairs},
     pod::{EniNet, HostFacts, PodNet},
     select,
     state::{LinkKind, NetState, Place, Side},
@@ -71,6 +71,30 @@ pub enum KernelError {
     /// The kernel refused.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The ENI is not there, or left while it was worked on: no failure of anything else.
+    #[error("eni {mac} is not on the node, or has just left it; it is set up when it appears")]
+    EniGone {
+        /// Which one.
+        mac: Mac,
+    },
+}
+
+/// What became of the repair of live pods.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// What each was given back.
+    pub done: BTreeMap<PodIf, Vec<NetOp>>,
+    /// Those that could not be repaired and why; of these nothing was changed.
+    pub unable: Vec<(PodIf, KernelError)>,
+}
+
+/// What became of changes that were made as far as they could be.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Those that were made. A removal of what had gone by itself is in neither list.
+    pub done: Vec<NetOp>,
+    /// Those that the kernel refused.
+    pub refused: Vec<Refused>,
 }
 
 impl Kernel {
@@ -115,11 +139,22 @@ impl Kernel {
     /// Makes an ENI what it is to be; returns the changes made, none when it was that already.
     pub async fn set_up(&self, eni: &EniNet) -> Result<Vec<NetOp>, KernelError> {
         let facts = self.facts().await?;
-        let wanted = desired_eni(eni, &facts)?;
-        let actual = self.observe_eni(eni, &facts).await?;
+        self.set_up_seen(eni, &facts).await
+    }
+
+    /// As [`Self::set_up`], by facts that were seen before, for several ENIs say. One that has left since is told
+    /// as gone, whatever the kernel refused because of it.
+    pub async fn set_up_seen(&self, eni: &EniNet, facts: &HostFacts) -> Result<Vec<NetOp>, KernelError> {
+        let wanted = match desired_eni(eni, facts) {
+            Err(DesiredError::NoEni { mac, .. }) => return Err(KernelError::EniGone { mac }),
+            wanted => wanted?,
+        };
+        let actual = self.observe_eni(eni, facts).await?;
         let ops = difference::repair_eni(&actual, &wanted);
-        self.apply(&ops).await?;
-        Ok(ops)
+        match self.apply(&ops).await {
+            Err(_) if !self.is_there(eni.mac).await? => Err(KernelError::EniGone { mac: eni.mac }),
+            outcome => Ok(outcome.map(|()| ops)?),
+        }
     }
 
     /// Takes from an ENI what [`Self::set_up`] gave it. One that has left the node took it along.
@@ -136,33 +171,44 @@ impl Kernel {
             actual.remove(object);
         }
         let ops = crate::diff::diff(&NetState::of_host(actual), &NetState::default());
-        self.apply(&ops).await?;
-        Ok(ops)
+        match self.apply(&ops).await {
+            Err(_) if !self.is_there(eni.mac).await? => Ok(Vec::new()),
+            outcome => Ok(outcome.map(|()| ops)?),
+        }
     }
 
-    /// Gives live pods back what they lack on the host; returns what was done, by pod.
-    pub async fn repair(&self, pods: &[PodNet]) -> Result<BTreeMap<PodKey, Vec<NetOp>>, KernelError> {
+    async fn is_there(&self, mac: Mac) -> Result<bool, ObserveError> {
+        Ok(self.facts().await?.enis.contains_key(&mac))
+    }
+
+    /// Gives live pods back what they lack on the host. Each pod is repaired whole or not at all, and none waits
+    /// for another one's trouble.
+    pub async fn repair(&self, pods: &[PodNet]) -> Result<Repaired, ObserveError> {
         let snapshot = self.snapshot().await?;
         let facts = snapshot.facts();
         let mut host = snapshot.side().clone();
-        let mut keys = BTreeMap::new();
-        for pod in pods {
-            keys.extend(desired(pod, &facts)?.host.sysctls);
-        }
+        let wanted = pods.iter().filter_map(|pod| desired(pod, &facts).ok());
+        let keys: BTreeMap<_, _> = wanted.flat_map(|wanted| wanted.host.sysctls).collect();
         host.sysctls = sysctl::read_all(keys.keys())
             .map_err(|source| ObserveError::Dump { place: Place::Host, source })?;
-        let repairs = orphan::repairs(&host, pods, &facts)?;
-        for ops in repairs.values() {
-            self.apply(ops).await?;
+        let Repairs { ops, unable } = orphan::repairs(&host, pods, &facts);
+        let mut repaired = Repaired::default();
+        repaired.unable.extend(unable.into_iter().map(|(pod, error)| (pod, error.into())));
+        for (pod, ops) in ops {
+            match self.apply(&ops).await {
+                Ok(()) => {
+                    repaired.done.insert(pod, ops);
+                }
+                Err(error) => repaired.unable.push((pod, error.into())),
+            }
         }
-        Ok(repairs)
+        Ok(repaired)
     }
 
-    /// Removes what belongs to no pod and is provably ours; returns what was removed.
-    pub async fn sweep(&self, owners: &Owners) -> Result<Vec<NetOp>, KernelError> {
+    /// Removes what belongs to no pod and is provably ours. A refusal keeps nothing else from being removed.
+    pub async fn sweep(&self, owners: &Owners) -> Result<Applied, ObserveError> {
         let ops = orphan::orphans(self.snapshot().await?.side(), owners);
-        self.apply(&ops).await?;
-        Ok(ops)
+        Ok(self.apply_all(&ops).await)
     }
 
     /// What is there of an ENI.
@@ -198,6 +244,16 @@ impl Kernel {
         Ok(())
     }
 
+    /// Makes changes on the host as far as they can be made: one refusal keeps none of the others from being tried,
+    /// and nothing is undone.
+    pub async fn apply_all(&self, ops: &[NetOp]) -> Applied {
+        let mut applied = Applied::default();
+        for run in run::runs(ops) {
+            applied.refused.extend(self.run(run, &mut applied.done).await);
+        }
+        applied
+    }
+
     async fn run(&self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
         let Some(first) = run.first() else { return Vec::new() };
         if first.place == Place::Pod {
@@ -211,7 +267,7 @@ impl Kernel {
     async fn batch(&self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
         let indexes = match self.indexes(run.iter().filter_map(link_of)).await {
             Ok(indexes) => indexes,
-            Err(error) => return vec![Refused::new(&run[0], error)],
+            Err(error) => return Refused::all(run, &error),
         };
         let index = |dev: &str| indexes.get(dev).copied();
         let names = Names { index: &index, other: None };

@@ -88,6 +88,15 @@ impl Refused {
     pub(crate) fn new(op: &NetOp, source: io::Error) -> Self {
         Self { op: Box::new(op.clone()), source }
     }
+
+    /// A whole run that was not even sent.
+    pub(crate) fn all(run: &[NetOp], error: &io::Error) -> Vec<Self> {
+        let again = || match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        run.iter().map(|op| Self::new(op, again())).collect()
+    }
 }
 
 /// Why changes were not made. Those made before are undone.

@@ -2,13 +2,18 @@
 
 use std::{collections::BTreeSet, future::Future, net::IpAddr};
 
-use terway_core::host::HostNet;
+use terway_core::{host::HostNet, id::Mac};
 use terway_dataplane::{
+    diff::diff,
     difference::differences,
-    linux::{direct, rtnl::Kernel},
+    linux::{
+        direct,
+        rtnl::{Kernel, KernelError},
+    },
     op::{Change, NetOp, Object},
-    orphan::Owners,
-    state::{Address, Place, Route, Rule, Select},
+    orphan::{Owners, PodIf},
+    pod::PodNet,
+    state::{Address, NetState, Place, Route, Rule, Select},
 };
 use tokio::time::{Duration, timeout};
 
@@ -155,11 +160,92 @@ fn what_is_taken_from_a_live_pod_comes_back_and_nothing_else_is_touched() {
     world.apply(&one, &ops).expect("taken");
     assert!(!differences(&world.observe(&pod(5), &one), &world.desired(&pod(5))).is_empty());
     let repaired = agent(&world, async |kernel| kernel.repair(&[pod(5), pod(6)]).await).expect("repaired");
-    assert_eq!(repaired.keys().collect::<Vec<_>>(), [&pod(5).pod]);
-    assert_eq!(repaired[&pod(5).pod].len(), ops.len());
+    assert_eq!(repaired.done.keys().collect::<Vec<_>>(), [&key(5)]);
+    assert_eq!((repaired.done[&key(5)].len(), repaired.unable.len()), (ops.len(), 0));
     assert_eq!(world.everything(), whole);
     let again = agent(&world, async |kernel| kernel.repair(&[pod(5), pod(6)]).await).expect("looked");
-    assert!(again.is_empty(), "{again:?}");
+    assert!(again.done.is_empty() && again.unable.is_empty(), "{again:?}");
+}
+
+fn key(n: u8) -> PodIf {
+    (pod(n).pod, pod(n).ifname)
+}
+
+#[test]
+fn a_pod_that_cannot_be_repaired_keeps_no_other_from_it_and_is_left_as_it_was() {
+    if !root() {
+        return;
+    }
+    let (world, netns) = (World::new(1500), [5, 6, 7].map(|_| Ns::new()));
+    for (n, netns) in (5..).zip(&netns) {
+        world.add(&pod(n), netns);
+    }
+    let whole = world.everything();
+    let take = |n: u8| {
+        let rules = world.desired(&pod(n)).host.rules.into_iter().map(Object::Rule);
+        rules.map(|rule| NetOp::new(Place::Host, Change::Del(rule))).collect::<Vec<_>>()
+    };
+    let taken: Vec<NetOp> = (5..8).flat_map(take).collect();
+    world.apply(&netns[0], &taken).expect("taken");
+    // Of the first the ENI has left. To the second the kernel says no: in the place of its route there is something
+    // that is none of ours to remove.
+    let lost = PodNet { eni_mac: Mac([2; 6]), ..pod(5) };
+    let route = world.desired(&pod(6)).host.routes.into_iter().find(|it| it.dst.addr().is_ipv4());
+    let route = NetOp::new(Place::Host, Change::Del(Object::Route(route.expect("of ipv4"))));
+    world.apply(&netns[0], std::slice::from_ref(&route)).expect("taken");
+    world.host.ip("route add blackhole 10.0.1.6/32");
+    let before = world.everything();
+    let pods = [lost, pod(6), pod(7)];
+    let repaired = agent(&world, async |kernel| kernel.repair(&pods).await).expect("looked");
+    assert_eq!(repaired.done.keys().collect::<Vec<_>>(), [&key(7)]);
+    let unable: Vec<(PodIf, String)> =
+        repaired.unable.into_iter().map(|(pod, error)| (pod, error.to_string())).collect();
+    assert_eq!((&unable[0].0, &unable[1].0, unable.len()), (&key(5), &key(6), 2));
+    assert!(unable[0].1.contains("02:02:02:02:02:02"), "{unable:?}");
+    assert!(unable[1].1.contains("add route 10.0.1.6/32") && unable[1].1.contains("undone"), "{unable:?}");
+    let mut expected = before;
+    expected.rules.extend(world.desired(&pod(7)).host.rules);
+    assert_eq!(world.everything(), expected);
+    world.host.ip("route del blackhole 10.0.1.6/32");
+    agent(&world, async |kernel| kernel.repair(&[pod(5), pod(6)]).await).expect("looked");
+    assert_eq!(world.everything(), whole);
+}
+
+#[test]
+fn one_refused_change_keeps_no_other_from_being_made() {
+    if !root() {
+        return;
+    }
+    let (world, netns) = (World::new(1500), Ns::new());
+    let before = world.everything();
+    world.add(&pod(5), &netns);
+    let wanted = world.desired(&pod(5)).host;
+    let mut ops = diff(&NetState::of_host(wanted), &NetState::default());
+    let broken = NetOp::new(Place::Host, Change::SetMtu { dev: "eth1".into(), from: 1500, to: 1 << 20 });
+    ops.insert(1, broken.clone());
+    let applied = agent(&world, async |kernel| kernel.apply_all(&ops).await);
+    assert_eq!(applied.refused.iter().map(|it| &*it.op).collect::<Vec<_>>(), [&broken]);
+    assert!(applied.done.iter().all(|op| *op != broken), "{applied:?}");
+    assert_eq!(world.everything(), before);
+}
+
+#[test]
+fn an_eni_that_leaves_before_it_is_set_up_is_told_as_gone() {
+    if !root() {
+        return;
+    }
+    let world = World::new(1500);
+    let facts = world.facts();
+    world.host.ip("link del eth1");
+    let left = |result: Result<Vec<NetOp>, KernelError>| {
+        let error = result.expect_err("gone");
+        assert!(matches!(error, KernelError::EniGone { mac: ENI }), "{error}");
+    };
+    agent(&world, async |kernel| {
+        left(kernel.set_up_seen(&eni(), &facts).await);
+        left(kernel.set_up(&eni()).await);
+        assert_eq!(kernel.tear_down(&eni()).await.expect("nothing to do"), []);
+    });
 }
 
 #[test]
@@ -182,12 +268,13 @@ fn what_belongs_to_no_pod_goes_and_what_is_foreign_stays() {
     let add = |object| NetOp::new(Place::Host, Change::Add(object));
     world.apply(&live, &[add(Object::Rule(foreign.clone()))]).expect("applied");
     let removed = agent(&world, async |kernel| kernel.sweep(&owners).await).expect("swept");
-    assert_eq!(removed.len(), 5, "four rules and the pair: {removed:?}");
+    assert_eq!((removed.done.len(), removed.refused.len()), (5, 0), "four rules and the pair: {removed:?}");
     let mut expected = without_dead;
     expected.rules.insert(foreign);
     assert_eq!(world.everything(), expected);
     assert!(dead.run(direct::observe_all).expect("observed").links.is_empty());
-    assert_eq!(agent(&world, async |kernel| kernel.sweep(&owners).await).expect("swept"), []);
+    let again = agent(&world, async |kernel| kernel.sweep(&owners).await).expect("swept");
+    assert!(again.done.is_empty() && again.refused.is_empty(), "{again:?}");
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io,
+    io::{self, Write as _},
     net::{Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
+    process::Command,
     thread,
 };
 
@@ -34,7 +35,8 @@ pub(crate) const ENI: Mac = Mac([0, 0x16, 0x3e, 0, 0, 7]);
 pub(crate) fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("SKIPPED: needs root, to make network namespaces; CI runs as root");
+        // Not by a macro: the test runner keeps what those print of tests that pass.
+        let _ = io::stderr().write_all(b"SKIPPED: needs root, to make network namespaces; CI runs as root\n");
     }
     root
 }
@@ -59,6 +61,13 @@ impl Ns {
     /// Does something inside, on a thread of its own.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         netns::within(self.file.as_fd(), || Ok(work())).expect("the namespace can be entered")
+    }
+
+    /// What iproute2 does inside.
+    pub(crate) fn ip(&self, line: &str) {
+        let status =
+            self.run(|| Command::new("ip").args(line.split(' ')).status()).expect("iproute2 is there");
+        assert!(status.success(), "ip {line}: {status}");
     }
 }
 
