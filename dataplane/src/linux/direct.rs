@@ -3,6 +3,7 @@
 //! A process that lives for milliseconds should not start a runtime. Requests of a batch leave in one system call
 //! and the kernel has done them all when that call returns; only then are the acknowledgements read.
 
+mod arrival;
 mod socket;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
     path::Path,
 };
 
+use arrival::Arrivals;
 use socket::Socket;
 
 pub use super::run::{ApplyError, ObserveError, Refused};
@@ -37,6 +39,7 @@ use crate::{
 /// before it are undone and nothing of the list is left; removals of what is not there are no errors.
 pub fn apply(netns: &Path, ops: &[NetOp]) -> Result<(), ApplyError> {
     let mut kernel = Kernel::open(Some(netns), concerns(ops, Place::Pod))?;
+    let mut arrivals = kernel.arrivals(ops)?;
     let mut done = Vec::new();
     for run in run::runs(ops) {
         let refused = kernel.run(run, &mut done);
@@ -45,6 +48,7 @@ pub fn apply(netns: &Path, ops: &[NetOp]) -> Result<(), ApplyError> {
         }
     }
     kernel.settle(ops);
+    arrivals.iter_mut().for_each(Arrivals::wait);
     Ok(())
 }
 
@@ -137,6 +141,17 @@ impl Kernel {
         let enter = || netns::within(file.as_fd(), Socket::open);
         let socket = inside.then(enter).transpose().map_err(reach(Place::Pod))?;
         Ok(Self { host, pod: Some((file, socket)) })
+    }
+
+    /// Listens for the IPv6 addresses that the pod gets.
+    fn arrivals(&self, ops: &[NetOp]) -> Result<Option<Arrivals>, ApplyError> {
+        let expected = arrival::expected(ops);
+        if expected.is_empty() {
+            return Ok(None);
+        }
+        let listen = |netns| netns::within(netns, || Arrivals::listen(expected));
+        let reach = |source| ApplyError::Namespace { place: Place::Pod, source };
+        self.netns().and_then(listen).map(Some).map_err(reach)
     }
 
     fn netns(&self) -> io::Result<BorrowedFd<'_>> {

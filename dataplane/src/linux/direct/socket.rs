@@ -156,15 +156,20 @@ impl Socket {
     /// One datagram's messages.
     fn receive(&mut self) -> io::Result<Vec<NetlinkMessage<Message>>> {
         let (bytes, _) = self.inner.recv_from_full()?;
-        let mut messages = Vec::new();
-        let mut rest = bytes.as_slice();
-        while let Some(length) = rest.first_chunk().map(|length| u32::from_ne_bytes(*length) as usize) {
-            let Some(message) = rest.get(..length).filter(|_| length >= 16) else { break };
-            messages.push(NetlinkMessage::deserialize(message).unwrap_or_else(|_| unknown(message)));
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        }
-        Ok(messages)
+        Ok(messages(&bytes))
     }
+}
+
+/// The messages that a datagram consists of.
+pub(super) fn messages(datagram: &[u8]) -> Vec<NetlinkMessage<Message>> {
+    let mut messages = Vec::new();
+    let mut rest = datagram;
+    while let Some(length) = rest.first_chunk().map(|length| u32::from_ne_bytes(*length) as usize) {
+        let Some(message) = rest.get(..length).filter(|_| length >= 16) else { break };
+        messages.push(NetlinkMessage::deserialize(message).unwrap_or_else(|_| unknown(message)));
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    messages
 }
 
 /// A message that is not understood, the kernel being newer than we are: its header alone, for whoever waits.
