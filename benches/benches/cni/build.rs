@@ -18,7 +18,7 @@ pub(crate) fn bare() -> PathBuf {
     given("TERWAY_BARE").unwrap_or_else(|| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--locked", "--profile", "plugin", "-p", "terway-bare", "--target", &target()]);
-        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
+        cargo.env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static");
         build(cargo);
         built("terway-bare")
     })

@@ -35,6 +35,8 @@ impl Ns {
         for line in [
             format!("link add {ENI_NAME} address {ENI} type veth peer name vpc"),
             format!("link set {ENI_NAME} up"),
+            // As the agent sets an ENI up: it answers from the node's own address.
+            format!("address add 10.0.0.9/32 dev {ENI_NAME}"),
             "link set vpc up".into(),
             "link set lo up".into(),
         ] {

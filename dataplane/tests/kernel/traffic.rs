@@ -169,9 +169,11 @@ fn a_pod_is_reached_from_the_node_as_a_probe_would() {
     let node = |ip: &str| {
         let net = ip.parse().expect("valid");
         let address = terway_dataplane::state::Address { dev: "eth1".into(), net };
-        NetOp::new(Place::Host, Change::Add(terway_dataplane::op::Object::Address(address)))
+        NetOp::new(Place::Pod, Change::Add(terway_dataplane::op::Object::Address(address)))
     };
-    world.apply(&inside, &[node("10.0.0.9/32"), node("2001:db8:0:1::9/128")]).expect("the node's addresses");
+    // As if the node were the pod of this change: then its end is that the addresses receive.
+    let addresses = [node("10.0.0.9/32"), node("2001:db8:0:1::9/128")];
+    world.apply(&world.host, &addresses).expect("the node's addresses");
     for at in one.ips.iter() {
         assert!(ping(&world.host, at, 56), "{at}");
         stream(&world.host, &inside, at, 1000);
