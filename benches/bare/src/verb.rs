@@ -156,6 +156,8 @@ pub(crate) fn add(netns: &str, name: &str, eni: &str, table: &str, words: &[&str
     move_into_link_name_space(std::os::fd::AsFd::as_fd(&host_netns), Some(LinkNameSpaceType::Network))?;
     inside(&pod, &ips)?;
     outside(&host, name, eni, table, &ips)?;
+    // The other end's queue, as above.
+    index(&pod, "eth0")?;
     if let Some(arrivals) = arrivals {
         arrive(&arrivals, &ips)?;
     }

@@ -4,6 +4,9 @@
 //! agent's side is the services that ship, in another process. `cargo bench --profile sim -p terway-benches --bench cni`
 //! as root; `-- --rounds 200 --csv figures.csv` says how often, and where every sample goes. `TERWAY_PLUGIN` and
 //! `TERWAY_BARE` name programs that are built already.
+//!
+//! All of it, the agent too, runs in the real-time class, so that other work on the machine is not measured: whoever
+//! waits for another process would else wait for the end of a stranger's time slice. `--shared` leaves it out.
 
 mod agent;
 mod build;
@@ -11,7 +14,7 @@ mod contest;
 mod figures;
 mod node;
 
-use std::{path::PathBuf, sync::Barrier, thread, time::Duration};
+use std::{path::PathBuf, process::Command, sync::Barrier, thread, time::Duration};
 
 use contest::{Contestant, PEERS, Pod, Setting, Who};
 use figures::Figures;
@@ -37,15 +40,18 @@ fn main() {
     {
         return agent::serve(socket.as_ref());
     }
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED cni: needs root, to make network namespaces");
+        return;
+    }
+    if !args.iter().any(|arg| arg == "--shared") {
+        return alone(&args);
+    }
     let after = |flag: &str| args.iter().position(|arg| arg == flag).and_then(|at| args.get(at + 1));
     let options = Options {
         rounds: after("--rounds").map_or(ROUNDS, |text| text.parse().expect("--rounds takes a number")),
         csv: after("--csv").map(PathBuf::from),
     };
-    if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED cni: needs root, to make network namespaces");
-        return;
-    }
     let dir = tempfile::tempdir().expect("a folder");
     let setting = Setting { plugin: build::plugin(), bare: build::bare(), dir: dir.path().into() };
     let mut figures = Figures::default();
@@ -64,6 +70,15 @@ fn main() {
         std::fs::write(&path, figures.csv()).expect("the file of --csv can be written");
         println!("every sample is in {}", path.display());
     }
+}
+
+/// Runs this program once more, before all other work.
+fn alone(args: &[String]) {
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = Command::new("chrt");
+    let status = command.args(["--rr", "1"]).arg(program).args(args).arg("--shared").status();
+    let status = status.expect("util-linux is there");
+    assert!(status.success(), "{command:?}: {status}");
 }
 
 fn contest(setting: &Setting, options: &Options, figures: &mut Figures) {

@@ -24,6 +24,7 @@ pub use glance::{facts_of, is_clear, seen_whole};
 
 pub use super::run::{ApplyError, ObserveError, Refused};
 use super::{
+    decode::SeenLink,
     encode::{self, Names},
     netns,
     run::{self, already_gone, is_sysctl, link_of, taken_up},
@@ -36,7 +37,7 @@ use crate::{
     op::{Change, NetOp},
     pod::{EniNet, HostFacts, PodNet},
     select,
-    state::{NetState, Place, Side},
+    state::{LinkKind, NetState, Place, Side},
 };
 
 /// Makes changes, the host's in the calling thread's namespace, the pod's in `netns`. When one is refused, those
@@ -104,7 +105,7 @@ pub fn observe_eni(eni: &EniNet, facts: &HostFacts) -> Result<Side, ObserveError
     side.sysctls = read_here(&desired_eni(eni, facts).unwrap_or_default())?;
     // Where a veth stands in for hardware, it is an interface like any other.
     for link in side.links.values_mut() {
-        link.kind = crate::state::LinkKind::Nic;
+        link.kind = LinkKind::Nic;
     }
     Ok(side)
 }
@@ -218,13 +219,16 @@ impl Kernel {
             }
         }
         // Links that come and go have other indexes afterwards, and their other ends with them.
-        if run.iter().any(|op| matches!(op.change, Change::AddVeth { .. } | Change::DelLink { .. })) {
+        if run.iter().any(|op| is_birth(op) || matches!(op.change, Change::DelLink { .. })) {
             self.indexes.clear();
         }
         let (ops, packets): (Vec<&NetOp>, Vec<_>) = sent.into_iter().unzip();
         match self.socket(place).and_then(|socket| socket.exchange(packets)) {
             Err(error) => refused.extend(Refused::all(run, &error)),
-            Ok(answers) => {
+            Ok((answers, echoes)) => {
+                for (op, link) in run.iter().filter(|op| is_birth(op)).zip(echoes) {
+                    self.note_birth(op, &link);
+                }
                 for (op, answer) in ops.into_iter().zip(answers) {
                     match answer {
                         Ok(()) => done.push(op.clone()),
@@ -235,6 +239,17 @@ impl Kernel {
             }
         }
         refused
+    }
+
+    /// A new pair is told with both indexes, so neither end has to be asked for. Where it is not told (before Linux
+    /// 6.2), they are.
+    fn note_birth(&mut self, birth: &NetOp, seen: &SeenLink) {
+        let Change::AddVeth { name, link, .. } = &birth.change else { return };
+        let LinkKind::Veth { peer: Some(other) } = &link.kind else { return };
+        if let Some(peer) = seen.peer.filter(|_| seen.name == *name) {
+            self.indexes.insert((birth.place, name.clone()), seen.index);
+            self.indexes.insert((birth.place.other(), other.clone()), peer);
+        }
     }
 
     fn settings(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
@@ -264,9 +279,10 @@ impl Kernel {
     /// Waits for links to carry packets, and for addresses to receive them. What is applied stays so when neither can
     /// be asked for.
     fn settle(&mut self, ops: &[NetOp]) {
-        let _ = self.host.indexes(taken_up(ops, Place::Host));
-        if let Some(socket) = &mut self.pod {
-            let _ = socket.indexes(taken_up(ops, Place::Pod));
+        for place in [Place::Host, Place::Pod] {
+            let index = |dev: &str| self.indexes.get(&(place, dev.to_string())).copied();
+            let up: Vec<u32> = taken_up(ops, place).filter_map(index).collect();
+            let _ = self.socket(place).and_then(|socket| socket.touch(up.into_iter()));
         }
         if let Some(arrivals) = &mut self.arrivals {
             arrivals.wait();
@@ -278,6 +294,10 @@ impl Kernel {
         let back: Vec<NetOp> = done.iter().rev().filter_map(NetOp::inverse).collect();
         run::runs(&back).into_iter().flat_map(|run| self.run(run, &mut Vec::new())).collect()
     }
+}
+
+fn is_birth(op: &NetOp) -> bool {
+    matches!(op.change, Change::AddVeth { .. })
 }
 
 fn is_removal(op: &NetOp) -> bool {

@@ -10,7 +10,7 @@ use std::{
 
 use ipnet::IpNet;
 use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
 };
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage as Message,
@@ -72,7 +72,10 @@ pub(crate) fn request(change: &Change, names: &Names<'_>) -> Result<Option<Packe
     let create = NLM_F_CREATE | NLM_F_EXCL;
     let (message, flags) = match change {
         Change::SetSysctl { .. } => return Ok(None),
-        Change::AddVeth { name, link, peer } => (Message::NewLink(pair(name, link, peer, names)?), create),
+        // Echoed: the answer tells the indexes.
+        Change::AddVeth { name, link, peer } => {
+            (Message::NewLink(pair(name, link, peer, names)?), create | NLM_F_ECHO)
+        }
         Change::DelLink { name, .. } => (Message::DelLink(link(names.index(name)?)), 0),
         Change::SetMtu { dev, to, .. } => (set_link(names.index(dev)?, LinkAttribute::Mtu(*to)), 0),
         Change::SetMac { dev, to, .. } => {

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, io, net::IpAddr};
 
 use ipnet::IpNet;
-use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_route::{RouteNetlinkMessage as Message, address::AddressScope};
 use terway_core::id::Mac;
 
 use super::socket::Socket;
@@ -38,7 +38,10 @@ fn glance_at(enis: &[Mac]) -> io::Result<Option<HostFacts>> {
     let mut socket = Socket::open()?;
     let mut indexes: Vec<u32> = Vec::new();
     for message in socket.dump(&encode::addresses_v4(), |_| true)? {
-        if let Message::NewAddress(address) = message {
+        // The loopback's own are of host scope.
+        if let Message::NewAddress(address) = message
+            && address.header.scope != AddressScope::Host
+        {
             indexes.push(address.header.index);
         }
     }

@@ -95,5 +95,6 @@ pub fn help(stdin: &mut dyn Read) -> io::Result<()> {
     let known = |_: &str| Some(index);
     let request = encode::request(&change, &encode::Names { index: &known, other: None });
     let packet = request.map_err(io::Error::other)?.into_iter().collect();
-    Socket::open()?.exchange(packet)?.into_iter().collect()
+    let (answers, _) = Socket::open()?.exchange(packet)?;
+    answers.into_iter().collect()
 }

@@ -12,9 +12,13 @@ use rustix::{
 };
 
 use crate::linux::{
+    decode::{self, SeenLink},
     encode::{self, Packet},
     snapshot::Snapshot,
 };
+
+/// What became of each change.
+pub(super) type Answers = Vec<io::Result<()>>;
 
 /// How often a dump is begun anew because the state changed under it.
 const DUMP_ATTEMPTS: usize = 8;
@@ -43,27 +47,35 @@ impl Socket {
         Ok(Self { inner, sequence: 0, buffer: Vec::with_capacity(LONGEST) })
     }
 
-    /// Sends changes in one call and returns the answer to each.
+    /// Sends changes in one call and returns the answer to each, and what the kernel echoes of new links.
     ///
     /// The kernel works them off in order and always tells of a refusal, so only the last has to be acknowledged:
     /// when its answer is there, silence about another one is its success.
-    pub(super) fn exchange(&mut self, mut packets: Vec<Packet>) -> io::Result<Vec<io::Result<()>>> {
-        let Some(last) = packets.len().checked_sub(1) else { return Ok(Vec::new()) };
+    pub(super) fn exchange(&mut self, mut packets: Vec<Packet>) -> io::Result<(Answers, Vec<SeenLink>)> {
+        let mut echoes = Vec::new();
+        let Some(last) = packets.len().checked_sub(1) else { return Ok((Vec::new(), echoes)) };
         for packet in &mut packets[..last] {
             packet.header.flags &= !NLM_F_ACK;
         }
         let first = self.send(packets)?;
-        let mut answers: Vec<io::Result<()>> = (0..=last).map(|_| Ok(())).collect();
+        let mut answers: Answers = (0..=last).map(|_| Ok(())).collect();
         loop {
             for message in self.receive()? {
                 let index = message.header.sequence_number.wrapping_sub(first) as usize;
-                let NetlinkPayload::Error(error) = message.payload else { continue };
+                let error = match message.payload {
+                    NetlinkPayload::Error(error) => error,
+                    NetlinkPayload::InnerMessage(Message::NewLink(link)) => {
+                        echoes.extend(decode::link(&link));
+                        continue;
+                    }
+                    _ => continue,
+                };
                 let Some(answer) = answers.get_mut(index) else { continue };
                 if error.code.is_some() {
                     *answer = Err(error.to_io());
                 }
                 if index == last {
-                    return Ok(answers);
+                    return Ok((answers, echoes));
                 }
             }
         }
@@ -106,6 +118,19 @@ impl Socket {
             }
         }
         Ok(links)
+    }
+
+    /// Asks for links, and takes no interest in the answers: being asked is what makes the kernel get to them.
+    pub(super) fn touch(&mut self, indexes: impl Iterator<Item = u32>) -> io::Result<()> {
+        let questions: Vec<Packet> = indexes.map(encode::get_link_at).collect();
+        let mut open = questions.len();
+        if open > 0 {
+            self.send(questions)?;
+        }
+        while open > 0 {
+            open = open.saturating_sub(self.receive_some(&|_| false)?.len());
+        }
+        Ok(())
     }
 
     /// The answer to a question that has one message for its answer.
