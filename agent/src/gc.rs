@@ -63,7 +63,7 @@ pub(crate) async fn collect_network(
             Freed::Yes => freed += 1,
             Freed::Changed => {}
             Freed::Busy => {
-                errors.push(format!("pod {} is being processed by another request", allocation.pod))
+                errors.push(format!("pod {} is being processed by another request", allocation.pod));
             }
             Freed::Undurable(why) => errors.push(format!("pod {}: {why}", allocation.pod)),
         }

@@ -42,7 +42,7 @@ impl Shared {
         self.set_up_enis().await;
         self.mend_pods().await;
         let swept = self.ports.host.sweep(&|| self.owners()).await;
-        self.report("removed what belonged to no pod", swept);
+        report("removed what belonged to no pod", swept);
     }
 
     async fn mend_pods(&self) {
@@ -66,7 +66,7 @@ impl Shared {
             Ok(mended) => mended.refused.first().cloned(),
             Err(error) => Some(error.to_string()),
         };
-        self.report("put back what live pods lacked", mended);
+        report("put back what live pods lacked", mended);
     }
 
     /// Records of interest whose pod lacks something, with what it is to have. Pods with a request under way are
@@ -112,20 +112,6 @@ impl Shared {
         owners
     }
 
-    fn report(&self, done: &str, outcome: std::io::Result<Mended>) {
-        match outcome {
-            Ok(mended) => {
-                if !mended.objects.is_empty() {
-                    tracing::warn!(objects = ?mended.objects, "{done}");
-                }
-                for refused in &mended.refused {
-                    tracing::warn!("{refused}");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "the host's network state cannot be mended"),
-        }
-    }
-
     /// Why running pods suffer, if they do: their ENI has vanished, or the kernel refuses what they lack.
     pub(crate) fn impairment(&self) -> Option<String> {
         let state = self.state();
@@ -139,6 +125,20 @@ impl Shared {
             return Some(if others == 0 { text } else { format!("{text}; {others} more pods suffer") });
         }
         state.impaired.clone()
+    }
+}
+
+fn report(done: &str, outcome: std::io::Result<Mended>) {
+    match outcome {
+        Ok(mended) => {
+            if !mended.objects.is_empty() {
+                tracing::warn!(objects = ?mended.objects, "{done}");
+            }
+            for refused in &mended.refused {
+                tracing::warn!("{refused}");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the host's network state cannot be mended"),
     }
 }
 

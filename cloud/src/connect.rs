@@ -94,7 +94,7 @@ pub async fn connect(
         Some(region) => region,
         None => region_of(&metadata, given.patience).await?,
     };
-    let settings = Settings::new(region.as_str(), endpoints(&given, &region, &var)?);
+    let settings = Settings::new(region.as_str(), endpoints(&given, &region, var)?);
     let credentials = chain(Sources {
         explicit: given.key,
         secret_dir: given.secret_dir,

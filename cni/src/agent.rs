@@ -14,6 +14,7 @@ use terway_rpc::{
     refusal::Word,
 };
 use tokio::{
+    io::BufWriter,
     net::UnixStream,
     time::{Instant, sleep, timeout},
 };
@@ -138,6 +139,8 @@ impl Agent {
         let exchange = async {
             let unreachable = |source| AgentError::Unreachable { socket: self.socket.clone(), source };
             let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
+            // What belongs together leaves together, and wakes the agent once.
+            let stream = BufWriter::new(stream);
             client::call(stream, path, request, deadline).await.map_err(|source| AgentError::Call { source })
         };
         timeout(deadline, exchange).await.map_err(|_| AgentError::Deadline { path, deadline })?

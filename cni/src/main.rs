@@ -7,6 +7,7 @@ use terway_cni::{
     result::Version,
     run::{Output, run},
 };
+use terway_dataplane::linux::direct::remover;
 
 fn main() -> ExitCode {
     // A hook rather than an unwinding: the shipped profile aborts on panic, and the hook runs before.
@@ -15,6 +16,13 @@ fn main() -> ExitCode {
         emit(&Output::failed(&failure, Version::LATEST));
         std::process::exit(1);
     }));
+    // Not a runtime's call but our own, from a DEL: see there.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == remover::ARGUMENT) {
+        return match remover::help(&mut std::io::stdin().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let output = run(&|name| std::env::var_os(name), &mut std::io::stdin().lock());
     emit(&output);
     ExitCode::from(output.code)

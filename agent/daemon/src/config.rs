@@ -264,10 +264,12 @@ impl Loaded {
             return Value::Object(facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
                 .to_string();
         }
-        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
-        let lines = facts.into_iter().filter(|(key, value)| *key != "warnings" && !value.is_null());
-        let lines: String = lines.map(|(key, value)| format!("{key}: {value}\n")).collect();
-        format!("{}{lines}the configuration is valid", warnings.collect::<String>())
+        let mut lines: Vec<String> =
+            self.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+        let told = facts.into_iter().filter(|(key, value)| *key != "warnings" && !value.is_null());
+        lines.extend(told.map(|(key, value)| format!("{key}: {value}")));
+        lines.push("the configuration is valid".into());
+        lines.join("\n")
     }
 }
 

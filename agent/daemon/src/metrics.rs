@@ -187,9 +187,9 @@ impl Metrics {
         self.pool_idle.get_or_create(&pool).set(f64::from(snapshot.idle));
         let in_use = snapshot.enis.iter().filter(|eni| eni.phase == EniPhase::InUse).count();
         self.eni_total.set(i64::from(snapshot.max_enis));
-        self.eni_allocated.set(in_use as i64);
-        self.ip_allocated.set(snapshot.allocations.len() as i64);
-        self.waiting.set(snapshot.waiting as i64);
+        self.eni_allocated.set(count(in_use));
+        self.ip_allocated.set(count(snapshot.allocations.len()));
+        self.waiting.set(count(snapshot.waiting));
         self.factory_enis.clear();
         let factory = vec![("name", "eniIp".to_owned()), ("max_eni", snapshot.max_enis.to_string())];
         self.factory_enis.get_or_create(&factory).set(in_use as f64);
@@ -208,11 +208,16 @@ impl Metrics {
             ("detaching", EniPhase::Detaching),
             ("deleting", EniPhase::Deleting),
         ] {
-            let count = snapshot.enis.iter().filter(|eni| eni.phase == phase).count();
-            self.tasks.get_or_create(&vec![("status", status.to_owned())]).set(count as f64);
+            let enis = snapshot.enis.iter().filter(|eni| eni.phase == phase).count();
+            self.tasks.get_or_create(&vec![("status", status.to_owned())]).set(enis as f64);
         }
         self.tasks.get_or_create(&vec![("status", "creating".to_owned())]).set(snapshot.creating as f64);
     }
+}
+
+/// A count as a gauge has it.
+fn count(of: usize) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
 }
 
 /// Labels of what was mended.

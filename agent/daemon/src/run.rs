@@ -252,15 +252,16 @@ async fn place_vswitches(loaded: &mut Loaded, cloud: &dyn Cloud, metadata: &dyn 
     };
     for id in std::mem::take(&mut loaded.vswitch_ids) {
         match cloud.describe_vswitches(&VSwitchFilter::Id(id.clone()), None).await {
-            Ok(page) => match page.rows.first() {
-                Some(found) => {
-                    let ids = loaded.agent.vswitches.entry(found.zone.clone()).or_default();
-                    if !ids.contains(&id) {
-                        ids.push(id);
-                    }
+            Ok(page) => {
+                let Some(found) = page.rows.first() else {
+                    tracing::warn!(vswitch = %id, "a vSwitch of `vswitch_ids` does not exist");
+                    continue;
+                };
+                let ids = loaded.agent.vswitches.entry(found.zone.clone()).or_default();
+                if !ids.contains(&id) {
+                    ids.push(id);
                 }
-                None => tracing::warn!(vswitch = %id, "a vSwitch of `vswitch_ids` does not exist"),
-            },
+            }
             Err(error) => {
                 // Its zone is not known; ours is where it would be of use, and the cloud refuses it if it is not.
                 tracing::warn!(vswitch = %id, %error, zone = %zone, "the zone of a vSwitch cannot be had; taken for this node's");

@@ -80,7 +80,7 @@ pub(crate) async fn lock(folder: &Path) -> Result<Lock, SocketError> {
 pub(crate) fn listen(path: &Path) -> Result<UnixListener, SocketError> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.file_type().is_socket() => {
-            fs::remove_file(path).map_err(failed("remove", path))?
+            fs::remove_file(path).map_err(failed("remove", path))?;
         }
         Ok(_) => return Err(SocketError::Foreign(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -108,7 +108,7 @@ pub(crate) fn callers(listener: UnixListener) -> impl Stream<Item = io::Result<U
             match stream.peer_cred() {
                 Ok(peer) if may_call(peer.uid(), own) => return Some((Ok(stream), listener)),
                 Ok(peer) => {
-                    tracing::warn!(uid = peer.uid(), pid = ?peer.pid(), "hung up on a caller that is not root")
+                    tracing::warn!(uid = peer.uid(), pid = ?peer.pid(), "hung up on a caller that is not root");
                 }
                 Err(error) => tracing::warn!(%error, "hung up on a caller that is not known"),
             }

@@ -108,7 +108,13 @@ fn build(call: &Call<'_>, pods: &[PodNet]) -> Result<Vec<(PodNet, NetState)>, Un
     let cannot = |error: &dyn std::fmt::Display| {
         Failure::new(Code::TryAgainLater, format!("cannot build the network of pod {}: {error}", call.pod()))
     };
-    let facts = direct::host_facts().map_err(|error| Unbuilt::Free(cannot(&error)))?;
+    // The primary interface counts where its MTU is asked for.
+    let facts = if pods.iter().any(|pod| pod.mtu == 0) {
+        direct::host_facts()
+    } else {
+        direct::facts_of(&pods.iter().map(|pod| pod.eni_mac).collect::<Vec<_>>())
+    };
+    let facts = facts.map_err(|error| Unbuilt::Free(cannot(&error)))?;
     let mut made: Vec<(PodNet, NetState)> = Vec::with_capacity(pods.len());
     for pod in pods {
         match build_one(call, pod, &facts, &cannot) {
@@ -133,6 +139,12 @@ fn build_one(
 ) -> Result<NetState, Unbuilt> {
     let free = |error: &dyn std::fmt::Display| Unbuilt::Free(cannot(error));
     let wanted = desired(pod, facts).map_err(|error| free(&error))?;
+    // Mostly nothing is in the way, and what is in the way the kernel refuses. Then all is undone, and looked at.
+    let clear = direct::is_clear(pod).map_err(|error| free(&error))?;
+    let blind = || direct::apply(&call.env.netns, &diff(&NetState::default(), &wanted));
+    if clear && blind().is_ok() {
+        return Ok(wanted);
+    }
     let actual = direct::observe(Some(&call.env.netns), pod, facts).map_err(|error| free(&error))?;
     let ops = diff_new(&actual, &wanted).map_err(|exists| {
         let failure = Failure { code: Code::InvalidEnvironment, ..cannot(&exists) };

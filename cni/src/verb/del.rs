@@ -8,10 +8,11 @@ use std::path::Path;
 
 use terway_dataplane::{
     diff::diff,
-    linux::direct,
+    linux::direct::{self, remover::Remover},
     name,
+    op::{Change, NetOp},
     pod::PodNet,
-    state::{NetState, Side},
+    state::{NetState, Place, Side},
 };
 use terway_rpc::{
     interface::interfaces,
@@ -24,6 +25,7 @@ use crate::{
     config::Datapath,
     error::{Code, Failure},
     lock::{Lock, LockError},
+    result::CniResult,
 };
 
 /// What the agent's log says of an orderly release; the original's words.
@@ -39,17 +41,22 @@ pub fn del(call: &Call<'_>) -> Result<(), Failure> {
         // A namespace that vanishes at this moment has nothing to be locked.
         other => other,
     };
+    let mut removal = Removal(Remover::start().ok());
+    let remembered = call.config.prev_result().ok().flatten().map(|result| call.pod_net_of(&result));
+    if remembered.as_ref().is_some_and(|pod| removal.at_once(call, pod)) {
+        return release(call, &agent, false);
+    }
     let record = record(call, &agent);
     let silent = record.as_ref().is_err_and(AgentError::is_silence);
     // With the agent's word the addresses are this sandbox's. Without it they are only what the runtime
     // remembers, and may be another pod's by now.
     let known = record.unwrap_or_default();
     if known.is_empty() {
-        let remembered = call.config.prev_result().ok().flatten().unwrap_or_default();
-        take_down(call, &call.pod_net_of(&remembered), false);
+        let remembered = remembered.unwrap_or_else(|| call.pod_net_of(&CniResult::default()));
+        removal.of(call, &remembered, false);
     }
     for pod in known.iter().filter(|pod| pod.ifname == call.env.ifname) {
-        take_down(call, pod, true);
+        removal.of(call, pod, true);
     }
     release(call, &agent, silent)
 }
@@ -62,13 +69,40 @@ fn record(call: &Call<'_>, agent: &Agent) -> Result<Vec<PodNet>, AgentError> {
     Ok(interfaces.iter().map(|it| call.pod_net(it, &Datapath::default())).collect())
 }
 
-/// Takes down what is there, as far as it can be. What stays is the agent's reconciler's to find: the address
-/// goes back in any case, and rests until it is seen to be unused.
-fn take_down(call: &Call<'_>, pod: &PodNet, trusted: bool) {
-    let netns = call.env.has_netns().then_some(&*call.env.netns);
-    let Ok(state) = observe(netns, pod) else { return };
-    let mine = only_ours(state, pod, trusted);
-    let _ = direct::apply_all(netns, &diff(&mine, &NetState::default()));
+/// Taking down, with a helper for the pair.
+struct Removal(Option<Remover>);
+
+impl Removal {
+    /// Takes down what stands there whole: the host end was made for this very sandbox, and the addresses that the
+    /// runtime remembers still lead to it, so they are nobody else's. The agent need not be asked whose they are.
+    /// False where that is not so, or something stayed.
+    fn at_once(&mut self, call: &Call<'_>, pod: &PodNet) -> bool {
+        let Ok(Some(state)) = direct::seen_whole(pod) else { return false };
+        self.clear(call, &state)
+    }
+
+    /// Takes down what is there, as far as it can be. What stays is the agent's reconciler's to find: the address
+    /// goes back in any case, and rests until it is seen to be unused.
+    fn of(&mut self, call: &Call<'_>, pod: &PodNet, trusted: bool) {
+        let netns = call.env.has_netns().then_some(&*call.env.netns);
+        let Ok(state) = observe(netns, pod) else { return };
+        self.clear(call, &only_ours(state, pod, trusted));
+    }
+
+    fn clear(&mut self, call: &Call<'_>, state: &NetState) -> bool {
+        let netns = call.env.has_netns().then_some(&*call.env.netns);
+        let on_host = |op: &NetOp| op.place == Place::Host && matches!(op.change, Change::DelLink { .. });
+        let (pairs, rest): (Vec<NetOp>, Vec<NetOp>) =
+            diff(state, &NetState::default()).into_iter().partition(on_host);
+        let all = |ops: &[NetOp]| direct::apply_all(netns, ops).is_ok_and(|refused| refused.is_empty());
+        let mut clear = rest.is_empty() || all(&rest);
+        for pair in &pairs {
+            let Change::DelLink { name, .. } = &pair.change else { continue };
+            let helped = self.0.take().is_some_and(|helper| helper.remove(name).is_ok());
+            clear &= helped || all(std::slice::from_ref(pair));
+        }
+        clear
+    }
 }
 
 fn observe(netns: Option<&Path>, pod: &PodNet) -> Result<NetState, direct::ObserveError> {

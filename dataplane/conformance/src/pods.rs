@@ -1,6 +1,7 @@
 //! Pods: what they lack, and what nobody owns.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -133,7 +134,7 @@ pub(crate) async fn what_belongs_to_nobody_goes_and_what_is_foreign_stays(machin
     let swept = machine.net().sweep(&|| owners(&[&live], &all)).await.expect("seen");
     assert!(swept.refused.is_empty(), "{swept:?}");
     // The plugin replaced the foreign rule for the dead pod's address, as rules of any priority are in its way.
-    let gone = |side: Side| Side { rules: Default::default(), sysctls: Default::default(), ..side };
+    let gone = |side: Side| Side { rules: BTreeSet::new(), sysctls: BTreeMap::new(), ..side };
     assert_eq!(gone(machine.host()), gone(with_live));
     let rules: Vec<Rule> = machine.host().rules.into_iter().collect();
     for rule in foreign().into_iter().filter(|rule| rule.priority == 512) {

@@ -29,6 +29,8 @@ pub(crate) struct SeenLink {
     pub(crate) peer: Option<u32>,
     /// Whether the kernel knows a kind, as it does for all that is not hardware.
     pub(crate) virtual_kind: bool,
+    /// Whether it can have the hardware address of another link that it stands on, as bridges and bonds do.
+    pub(crate) stacked: bool,
 }
 
 /// A link with an Ethernet address; loopback and tunnels are none of ours.
@@ -63,7 +65,15 @@ pub(crate) fn link(message: &LinkMessage) -> Option<SeenLink> {
         kind: if veth { LinkKind::Veth { peer: None } } else { LinkKind::Nic },
     };
     let peer = peer.filter(|_| veth);
-    Some(SeenLink { index: header.index, name: name?, link, peer, virtual_kind: kind.is_some() })
+    let virtual_kind = kind.is_some();
+    Some(SeenLink {
+        index: header.index,
+        name: name?,
+        link,
+        peer,
+        virtual_kind,
+        stacked: virtual_kind && !veth,
+    })
 }
 
 /// An address that somebody gave: permanent, and not the link-local one that the kernel makes (a /64).

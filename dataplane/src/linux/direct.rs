@@ -3,24 +3,31 @@
 //! A process that lives for milliseconds should not start a runtime. Requests of a batch leave in one system call
 //! and the kernel has done them all when that call returns; only then are the acknowledgements read.
 
+mod arrival;
+mod glance;
+pub mod remover;
 mod socket;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
-    net::IpAddr,
-    os::fd::{AsFd, BorrowedFd},
+    net::{IpAddr, Ipv6Addr},
+    os::fd::AsFd,
     path::Path,
 };
 
+use arrival::Arrivals;
 use socket::Socket;
+
+pub use glance::{facts_of, is_clear, seen_whole};
 
 pub use super::run::{ApplyError, ObserveError, Refused};
 use super::{
+    decode::SeenLink,
     encode::{self, Names},
     netns,
-    run::{self, already_gone, concerns, is_sysctl, link_of, taken_up},
+    run::{self, already_gone, is_sysctl, link_of, taken_up},
     snapshot::Snapshot,
     sysctl,
 };
@@ -30,13 +37,14 @@ use crate::{
     op::{Change, NetOp},
     pod::{EniNet, HostFacts, PodNet},
     select,
-    state::{NetState, Place, Side},
+    state::{LinkKind, NetState, Place, Side},
 };
 
 /// Makes changes, the host's in the calling thread's namespace, the pod's in `netns`. When one is refused, those
 /// before it are undone and nothing of the list is left; removals of what is not there are no errors.
 pub fn apply(netns: &Path, ops: &[NetOp]) -> Result<(), ApplyError> {
-    let mut kernel = Kernel::open(Some(netns), concerns(ops, Place::Pod))?;
+    let mut kernel = Kernel::open(Some(netns))?;
+    kernel.expected = arrival::expected(ops);
     let mut done = Vec::new();
     for run in run::runs(ops) {
         let refused = kernel.run(run, &mut done);
@@ -55,7 +63,7 @@ pub fn apply_all(netns: Option<&Path>, ops: &[NetOp]) -> Result<Vec<Refused>, Ap
     let netns = netns.filter(|path| path.exists());
     let ops: Vec<NetOp> =
         ops.iter().filter(|op| netns.is_some() || op.place == Place::Host).cloned().collect();
-    let mut kernel = Kernel::open(netns, concerns(&ops, Place::Pod))?;
+    let mut kernel = Kernel::open(netns)?;
     let mut done = Vec::new();
     Ok(run::runs(&ops).into_iter().flat_map(|run| kernel.run(run, &mut done)).collect())
 }
@@ -76,7 +84,7 @@ pub fn observe(netns: Option<&Path>, pod: &PodNet, facts: &HostFacts) -> Result<
             let mut socket = Socket::open()?;
             Ok((socket.snapshot()?, sysctl::read_all(keys.keys())?))
         };
-        let (mut inside, sysctls) = netns::within(open.as_fd(), look)
+        let (mut inside, sysctls) = netns::visit(open.as_fd(), look)
             .map_err(|source| ObserveError::Dump { place: Place::Pod, source })?;
         Snapshot::join(&mut host, &host_name, &mut inside, &pod.ifname);
         state.pod = select::inside(inside.side(), pod);
@@ -97,7 +105,7 @@ pub fn observe_eni(eni: &EniNet, facts: &HostFacts) -> Result<Side, ObserveError
     side.sysctls = read_here(&desired_eni(eni, facts).unwrap_or_default())?;
     // Where a veth stands in for hardware, it is an interface like any other.
     for link in side.links.values_mut() {
-        link.kind = crate::state::LinkKind::Nic;
+        link.kind = LinkKind::Nic;
     }
     Ok(side)
 }
@@ -125,23 +133,59 @@ fn read_here(wanted: &Side) -> Result<BTreeMap<String, u32>, ObserveError> {
 /// Both namespaces, open for changes.
 struct Kernel {
     host: Socket,
-    pod: Option<(File, Option<Socket>)>,
+    netns: Option<File>,
+    /// Opened at the first change inside, on the one visit that is made for it.
+    pod: Option<Socket>,
+    /// IPv6 addresses that the pod gets, and who listens for them.
+    expected: BTreeSet<Ipv6Addr>,
+    arrivals: Option<Arrivals>,
+    /// Indexes of links that were asked for.
+    indexes: BTreeMap<(Place, String), u32>,
 }
 
 impl Kernel {
-    fn open(netns: Option<&Path>, inside: bool) -> Result<Self, ApplyError> {
+    fn open(netns: Option<&Path>) -> Result<Self, ApplyError> {
         let reach = |place| move |source| ApplyError::Namespace { place, source };
         let host = Socket::open().map_err(reach(Place::Host))?;
-        let Some(path) = netns else { return Ok(Self { host, pod: None }) };
-        let file = netns::open(path).map_err(reach(Place::Pod))?;
-        let enter = || netns::within(file.as_fd(), Socket::open);
-        let socket = inside.then(enter).transpose().map_err(reach(Place::Pod))?;
-        Ok(Self { host, pod: Some((file, socket)) })
+        let netns = netns.map(netns::open).transpose().map_err(reach(Place::Pod))?;
+        let (expected, indexes) = (BTreeSet::new(), BTreeMap::new());
+        Ok(Self { host, netns, pod: None, expected, arrivals: None, indexes })
     }
 
-    fn netns(&self) -> io::Result<BorrowedFd<'_>> {
-        let (file, _) = self.pod.as_ref().ok_or_else(no_netns)?;
-        Ok(file.as_fd())
+    /// Goes inside and writes settings; whatever else must be done there is done on the first visit.
+    fn visit(&mut self, settings: &[NetOp]) -> io::Result<Vec<io::Result<Option<u32>>>> {
+        let netns = self.netns.as_ref().ok_or_else(no_netns)?;
+        let (first, expected) = (self.pod.is_none(), &self.expected);
+        let (opened, written) = netns::visit(netns.as_fd(), || {
+            let socket = first.then(Socket::open).transpose()?;
+            let listen = || Arrivals::listen(expected.clone());
+            let arrivals = (first && !expected.is_empty()).then(listen).transpose()?;
+            Ok(((socket, arrivals), settings.iter().map(write_setting).collect()))
+        })?;
+        if let (Some(socket), arrivals) = opened {
+            (self.pod, self.arrivals) = (Some(socket), arrivals);
+        }
+        Ok(written)
+    }
+
+    /// Indexes of the links that a run names.
+    fn learn(&mut self, place: Place, run: &[NetOp]) -> io::Result<()> {
+        let names = run.iter().filter_map(link_of);
+        let unknown: Vec<&str> =
+            names.filter(|name| !self.indexes.contains_key(&(place, (*name).to_string()))).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let found = self.socket(place)?.indexes(unknown)?;
+        self.indexes.extend(found.into_iter().map(|(name, index)| ((place, name), index)));
+        Ok(())
+    }
+
+    fn socket(&mut self, place: Place) -> io::Result<&mut Socket> {
+        match place {
+            Place::Host => Ok(&mut self.host),
+            Place::Pod => self.pod.as_mut().ok_or_else(no_netns),
+        }
     }
 
     /// Sends a run; what was done goes into `done`, and what was refused is returned. A later change of a batch is
@@ -152,19 +196,18 @@ impl Kernel {
 
     fn batch(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
         let place = run[0].place;
-        let Self { host, pod } = self;
-        let (socket, other) = match (place, pod) {
-            (Place::Host, pod) => (host, pod.as_ref().map(|(file, _)| file.as_fd())),
-            (Place::Pod, Some((_, Some(socket)))) => (socket, None),
-            (Place::Pod, _) => return run.iter().map(|op| Refused::new(op, no_netns())).collect(),
+        let ready = if place == Place::Pod && self.pod.is_none() {
+            self.visit(&[]).and_then(|_| self.learn(place, run))
+        } else {
+            self.learn(place, run)
         };
+        if let Err(error) = ready {
+            return Refused::all(run, &error);
+        }
         let mut refused = Vec::new();
         let mut sent = Vec::new();
-        let indexes = match socket.indexes(run.iter().filter_map(link_of)) {
-            Ok(indexes) => indexes,
-            Err(error) => return Refused::all(run, &error),
-        };
-        let index = |dev: &str| indexes.get(dev).copied();
+        let index = |dev: &str| self.indexes.get(&(place, dev.to_string())).copied();
+        let other = self.netns.as_ref().filter(|_| place == Place::Host).map(AsFd::as_fd);
         let names = Names { index: &index, other };
         for op in run {
             match encode::request(&op.change, &names) {
@@ -175,10 +218,17 @@ impl Kernel {
                 Err(error) => refused.push(Refused::new(op, io::Error::other(error))),
             }
         }
+        // Links that come and go have other indexes afterwards, and their other ends with them.
+        if run.iter().any(|op| is_birth(op) || matches!(op.change, Change::DelLink { .. })) {
+            self.indexes.clear();
+        }
         let (ops, packets): (Vec<&NetOp>, Vec<_>) = sent.into_iter().unzip();
-        match socket.exchange(packets) {
+        match self.socket(place).and_then(|socket| socket.exchange(packets)) {
             Err(error) => refused.extend(Refused::all(run, &error)),
-            Ok(answers) => {
+            Ok((answers, echoes)) => {
+                for (op, link) in run.iter().filter(|op| is_birth(op)).zip(echoes) {
+                    self.note_birth(op, &link);
+                }
                 for (op, answer) in ops.into_iter().zip(answers) {
                     match answer {
                         Ok(()) => done.push(op.clone()),
@@ -191,13 +241,22 @@ impl Kernel {
         refused
     }
 
+    /// A new pair is told with both indexes, so neither end has to be asked for. Where it is not told (before Linux
+    /// 6.2), they are.
+    fn note_birth(&mut self, birth: &NetOp, seen: &SeenLink) {
+        let Change::AddVeth { name, link, .. } = &birth.change else { return };
+        let LinkKind::Veth { peer: Some(other) } = &link.kind else { return };
+        if let Some(peer) = seen.peer.filter(|_| seen.name == *name) {
+            self.indexes.insert((birth.place, name.clone()), seen.index);
+            self.indexes.insert((birth.place.other(), other.clone()), peer);
+        }
+    }
+
     fn settings(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
         let place = run[0].place;
-        let write =
-            || -> io::Result<Vec<io::Result<Option<u32>>>> { Ok(run.iter().map(write_setting).collect()) };
         let results = match place {
-            Place::Host => write(),
-            Place::Pod => self.netns().and_then(|netns| netns::within(netns, write)),
+            Place::Host => Ok(run.iter().map(write_setting).collect()),
+            Place::Pod => self.visit(run),
         };
         let results = match results {
             Ok(results) => results,
@@ -217,11 +276,16 @@ impl Kernel {
         refused
     }
 
-    /// Waits for links to carry packets. What is applied stays so when they cannot be asked for.
+    /// Waits for links to carry packets, and for addresses to receive them. What is applied stays so when neither can
+    /// be asked for.
     fn settle(&mut self, ops: &[NetOp]) {
-        let _ = self.host.indexes(taken_up(ops, Place::Host));
-        if let Some((_, Some(socket))) = &mut self.pod {
-            let _ = socket.indexes(taken_up(ops, Place::Pod));
+        for place in [Place::Host, Place::Pod] {
+            let index = |dev: &str| self.indexes.get(&(place, dev.to_string())).copied();
+            let up: Vec<u32> = taken_up(ops, place).filter_map(index).collect();
+            let _ = self.socket(place).and_then(|socket| socket.touch(up.into_iter()));
+        }
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.wait();
         }
     }
 
@@ -230,6 +294,10 @@ impl Kernel {
         let back: Vec<NetOp> = done.iter().rev().filter_map(NetOp::inverse).collect();
         run::runs(&back).into_iter().flat_map(|run| self.run(run, &mut Vec::new())).collect()
     }
+}
+
+fn is_birth(op: &NetOp) -> bool {
+    matches!(op.change, Change::AddVeth { .. })
 }
 
 fn is_removal(op: &NetOp) -> bool {

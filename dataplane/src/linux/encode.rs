@@ -10,12 +10,12 @@ use std::{
 
 use ipnet::IpNet;
 use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage,
 };
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage as Message,
     address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope},
-    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage},
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
     route::{RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType},
     rule::{RuleAction, RuleAttribute, RuleMessage},
@@ -72,7 +72,10 @@ pub(crate) fn request(change: &Change, names: &Names<'_>) -> Result<Option<Packe
     let create = NLM_F_CREATE | NLM_F_EXCL;
     let (message, flags) = match change {
         Change::SetSysctl { .. } => return Ok(None),
-        Change::AddVeth { name, link, peer } => (Message::NewLink(pair(name, link, peer, names)?), create),
+        // Echoed: the answer tells the indexes.
+        Change::AddVeth { name, link, peer } => {
+            (Message::NewLink(pair(name, link, peer, names)?), create | NLM_F_ECHO)
+        }
         Change::DelLink { name, .. } => (Message::DelLink(link(names.index(name)?)), 0),
         Change::SetMtu { dev, to, .. } => (set_link(names.index(dev)?, LinkAttribute::Mtu(*to)), 0),
         Change::SetMac { dev, to, .. } => {
@@ -96,15 +99,53 @@ pub(crate) fn request(change: &Change, names: &Names<'_>) -> Result<Option<Packe
 
 /// The request for one link by its name.
 pub(crate) fn get_link(name: &str) -> Packet {
-    let mut message = LinkMessage::default();
+    let mut message = brief();
     message.attributes.push(LinkAttribute::IfName(name.into()));
     packet(Message::GetLink(message), NLM_F_REQUEST)
+}
+
+/// The request for one link by its index.
+pub(crate) fn get_link_at(index: u32) -> Packet {
+    let mut message = brief();
+    message.header.index = index;
+    packet(Message::GetLink(message), NLM_F_REQUEST)
+}
+
+/// Asks for links without their counters, which are most of a description and cost the kernel most.
+fn brief() -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    message
+}
+
+/// The dump of IPv4 addresses, the shortest list of links that somebody uses.
+pub(crate) fn addresses_v4() -> Packet {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    packet(Message::GetAddress(message), NLM_F_REQUEST | NLM_F_DUMP)
+}
+
+/// The dump of one family's rules.
+pub(crate) fn rules(ip: IpAddr) -> Packet {
+    let mut message = RuleMessage::default();
+    message.header.family = family(ip);
+    packet(Message::GetRule(message), NLM_F_REQUEST | NLM_F_DUMP)
+}
+
+/// The question which route leads to an address: the route itself, not what it comes to.
+pub(crate) fn route_to(ip: IpAddr) -> Packet {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(ip);
+    message.header.destination_prefix_length = if ip.is_ipv4() { 32 } else { 128 };
+    message.header.flags = RouteFlags::FibMatch | RouteFlags::LookupTable;
+    message.attributes.push(RouteAttribute::Destination(ip.into()));
+    packet(Message::GetRoute(message), NLM_F_REQUEST)
 }
 
 /// The dumps that a snapshot is made of, links first. Each family on its own: the kernel may cut short a dump of
 /// all families at once.
 pub(crate) fn dumps() -> Vec<Packet> {
-    let mut requests = vec![Message::GetLink(LinkMessage::default())];
+    let mut requests = vec![Message::GetLink(brief())];
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut address = AddressMessage::default();
         address.header.family = family;

@@ -1,15 +1,18 @@
 //! Entering network namespaces.
 //!
 //! `setns` changes the calling thread alone, and a thread that could not go back would do the host's work in a
-//! pod. So nobody enters on a thread that is used for anything else: each visit has its own, which ends in the
-//! namespace it entered. A netlink socket stays in the namespace it was opened in, whichever thread uses it.
+//! pod. So a process that lives on enters on a thread that is used for nothing else, which ends in the namespace it
+//! entered ([`within`]). For one that lives for milliseconds a thread is a tenth of its life; it enters by itself,
+//! and ends where it cannot go back ([`visit`]). A netlink socket stays in the namespace it was opened in, whichever
+//! thread uses it.
 
 use std::{
     fs::File,
     io,
     os::fd::{AsFd, BorrowedFd},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
-    thread,
+    process, thread,
 };
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -36,6 +39,19 @@ pub fn within<T: Send>(netns: BorrowedFd<'_>, work: impl FnOnce() -> io::Result<
         };
         let thread =
             thread::Builder::new().name("netns".into()).stack_size(STACK).spawn_scoped(scope, visit)?;
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
+}
+
+/// Does something inside a namespace, on the calling thread, and comes back. Where the kernel does not let it come
+/// back, the process is aborted: whatever it did next would be done in the wrong place.
+pub fn visit<T>(netns: BorrowedFd<'_>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let home = current()?;
+    move_into_link_name_space(netns, Some(LinkNameSpaceType::Network))?;
+    // Not even a panic keeps the thread there.
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    if move_into_link_name_space(home.as_fd(), Some(LinkNameSpaceType::Network)).is_err() {
+        process::abort();
+    }
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }

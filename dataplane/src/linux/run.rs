@@ -37,11 +37,6 @@ pub(crate) fn is_sysctl(op: &NetOp) -> bool {
     matches!(op.change, Change::SetSysctl { .. })
 }
 
-/// Whether any of it is in that namespace.
-pub(crate) fn concerns(ops: &[NetOp], place: Place) -> bool {
-    ops.iter().any(|op| op.place == place)
-}
-
 /// Links that a change's request names by index.
 pub(crate) fn link_of(op: &NetOp) -> Option<&str> {
     match &op.change {

@@ -1,18 +1,27 @@
 //! Settings below `/proc/sys`, those of the calling thread's namespace. Written only when they differ.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read as _},
+};
 
 use crate::op::sysctl_link;
 
 /// A setting's value; none when there is no such setting.
 pub(crate) fn read(key: &str) -> io::Result<Option<u32>> {
-    match fs::read_to_string(path(key)) {
-        Ok(text) => text.trim().parse().map(Some).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{key} holds `{}`, not a number", text.trim()))
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    // A number comes whole with one read; there are a dozen settings to look at.
+    let mut bytes = [0; 32];
+    let length = match File::open(path(key)) {
+        Ok(mut file) => file.read(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&bytes[..length]);
+    let bad = |_| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{key} holds `{}`, not a number", text.trim()))
+    };
+    text.trim().parse().map(Some).map_err(bad)
 }
 
 /// The values of those settings that there are.

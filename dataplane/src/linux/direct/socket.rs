@@ -2,22 +2,38 @@
 
 use std::{collections::BTreeMap, io};
 
-use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage as Message;
+use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP_INTR, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::{RouteNetlinkMessage as Message, link::LinkMessage};
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
-use rustix::io::Errno;
+use rustix::{
+    buffer::spare_capacity,
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 
 use crate::linux::{
+    decode::{self, SeenLink},
     encode::{self, Packet},
     snapshot::Snapshot,
 };
 
+/// What became of each change.
+pub(super) type Answers = Vec<io::Result<()>>;
+
 /// How often a dump is begun anew because the state changed under it.
 const DUMP_ATTEMPTS: usize = 8;
+
+/// Bytes that a datagram may have. The kernel's own are at most 32 KiB, but for a description of one link that has
+/// very many virtual functions, for which nobody asks here. Of the buffer only what is used is ever touched.
+const LONGEST: usize = 64 << 10;
+
+/// The kind of message below which netlink's own are (`NLMSG_MIN_TYPE`).
+const FIRST_KIND: u16 = 16;
 
 pub(super) struct Socket {
     inner: netlink_sys::Socket,
     sequence: u32,
+    buffer: Vec<u8>,
 }
 
 impl Socket {
@@ -28,28 +44,41 @@ impl Socket {
         inner.connect(&SocketAddr::new(0, 0))?;
         // An error need not bring back the request.
         inner.set_cap_ack(true)?;
-        Ok(Self { inner, sequence: 0 })
+        Ok(Self { inner, sequence: 0, buffer: Vec::with_capacity(LONGEST) })
     }
 
-    /// Sends changes in one call and returns the answer to each.
-    pub(super) fn exchange(&mut self, packets: Vec<Packet>) -> io::Result<Vec<io::Result<()>>> {
-        if packets.is_empty() {
-            return Ok(Vec::new());
+    /// Sends changes in one call and returns the answer to each, and what the kernel echoes of new links.
+    ///
+    /// The kernel works them off in order and always tells of a refusal, so only the last has to be acknowledged:
+    /// when its answer is there, silence about another one is its success.
+    pub(super) fn exchange(&mut self, mut packets: Vec<Packet>) -> io::Result<(Answers, Vec<SeenLink>)> {
+        let mut echoes = Vec::new();
+        let Some(last) = packets.len().checked_sub(1) else { return Ok((Vec::new(), echoes)) };
+        for packet in &mut packets[..last] {
+            packet.header.flags &= !NLM_F_ACK;
         }
-        let count = packets.len();
         let first = self.send(packets)?;
-        let mut answers: Vec<Option<io::Result<()>>> = (0..count).map(|_| None).collect();
-        let mut open = count;
-        while open > 0 {
+        let mut answers: Answers = (0..=last).map(|_| Ok(())).collect();
+        loop {
             for message in self.receive()? {
                 let index = message.header.sequence_number.wrapping_sub(first) as usize;
-                let NetlinkPayload::Error(error) = message.payload else { continue };
-                let Some(slot @ None) = answers.get_mut(index) else { continue };
-                *slot = Some(error.code.map_or(Ok(()), |_| Err(error.to_io())));
-                open -= 1;
+                let error = match message.payload {
+                    NetlinkPayload::Error(error) => error,
+                    NetlinkPayload::InnerMessage(Message::NewLink(link)) => {
+                        echoes.extend(decode::link(&link));
+                        continue;
+                    }
+                    _ => continue,
+                };
+                let Some(answer) = answers.get_mut(index) else { continue };
+                if error.code.is_some() {
+                    *answer = Err(error.to_io());
+                }
+                if index == last {
+                    return Ok((answers, echoes));
+                }
             }
         }
-        Ok(answers.into_iter().flatten().collect())
     }
 
     /// Indexes of links by name; those that are not there are left out.
@@ -60,48 +89,86 @@ impl Socket {
         let mut wanted: Vec<&str> = names.into_iter().collect();
         wanted.sort_unstable();
         wanted.dedup();
-        let mut indexes = BTreeMap::new();
-        if wanted.is_empty() {
-            return Ok(indexes);
+        let links = self.links(wanted.iter().map(|name| encode::get_link(name)).collect())?;
+        let found = wanted.into_iter().zip(links);
+        Ok(found.filter_map(|(name, link)| Some((name.to_string(), link?.header.index))).collect())
+    }
+
+    /// The answer to each question for one link; none where there is no such link.
+    pub(super) fn links(&mut self, questions: Vec<Packet>) -> io::Result<Vec<Option<LinkMessage>>> {
+        let mut links: Vec<Option<LinkMessage>> = questions.iter().map(|_| None).collect();
+        let mut open = links.len();
+        if open == 0 {
+            return Ok(links);
         }
-        let first = self.send(wanted.iter().map(|name| encode::get_link(name)).collect())?;
-        let mut open = wanted.len();
+        let first = self.send(questions)?;
         while open > 0 {
             for message in self.receive()? {
                 let index = message.header.sequence_number.wrapping_sub(first) as usize;
-                let Some(name) = wanted.get(index) else { continue };
+                let Some(slot) = links.get_mut(index) else { continue };
                 open -= 1;
                 match message.payload {
-                    NetlinkPayload::InnerMessage(Message::NewLink(link)) => {
-                        indexes.insert((*name).to_string(), link.header.index);
-                    }
+                    NetlinkPayload::InnerMessage(Message::NewLink(link)) => *slot = Some(link),
                     NetlinkPayload::Error(error) if error.raw_code() == -Errno::NODEV.raw_os_error() => {}
                     NetlinkPayload::Error(error) => return Err(error.to_io()),
                     _ => {
-                        return Err(io::Error::other(format!(
-                            "the kernel's description of {name} is not understood"
-                        )));
+                        return Err(io::Error::other("the kernel's description of a link is not understood"));
                     }
                 }
             }
         }
-        Ok(indexes)
+        Ok(links)
+    }
+
+    /// Asks for links, and takes no interest in the answers: being asked is what makes the kernel get to them.
+    pub(super) fn touch(&mut self, indexes: impl Iterator<Item = u32>) -> io::Result<()> {
+        let questions: Vec<Packet> = indexes.map(encode::get_link_at).collect();
+        let mut open = questions.len();
+        if open > 0 {
+            self.send(questions)?;
+        }
+        while open > 0 {
+            open = open.saturating_sub(self.receive_some(&|_| false)?.len());
+        }
+        Ok(())
+    }
+
+    /// The answer to a question that has one message for its answer.
+    pub(super) fn ask(&mut self, question: Packet) -> io::Result<Message> {
+        let first = self.send(vec![question])?;
+        loop {
+            for message in self.receive()? {
+                if message.header.sequence_number != first {
+                    continue;
+                }
+                match message.payload {
+                    NetlinkPayload::InnerMessage(message) => return Ok(message),
+                    NetlinkPayload::Error(error) => return Err(error.to_io()),
+                    _ => return Err(io::Error::other("the kernel's answer is not understood")),
+                }
+            }
+        }
     }
 
     /// All that is in the namespace.
     pub(super) fn snapshot(&mut self) -> io::Result<Snapshot> {
         let mut snapshot = Snapshot::default();
         for request in encode::dumps() {
-            for message in self.dump(&request)? {
+            for message in self.dump(&request, |_| true)? {
                 snapshot.take(&message);
             }
         }
         Ok(snapshot)
     }
 
-    fn dump(&mut self, request: &Packet) -> io::Result<Vec<Message>> {
+    /// Of a dump what `look` takes by its bytes; the rest is not even decoded.
+    pub(super) fn dump(
+        &mut self,
+        request: &Packet,
+        look: impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Vec<Message>> {
         for _ in 0..DUMP_ATTEMPTS {
-            if let Some(messages) = self.dump_once(request)? {
+            if let Some(messages) = self.dump_once(request, &look)? {
                 return Ok(messages);
             }
         }
@@ -112,11 +179,15 @@ impl Socket {
     }
 
     /// None: the state changed under the dump, and it may be incomplete.
-    fn dump_once(&mut self, request: &Packet) -> io::Result<Option<Vec<Message>>> {
+    fn dump_once(
+        &mut self,
+        request: &Packet,
+        look: &impl Fn(&[u8]) -> bool,
+    ) -> io::Result<Option<Vec<Message>>> {
         let first = self.send(vec![request.clone()])?;
         let (mut messages, mut whole) = (Vec::new(), true);
         loop {
-            for message in self.receive()? {
+            for message in self.receive_some(look)? {
                 if message.header.sequence_number != first {
                     continue;
                 }
@@ -155,20 +226,38 @@ impl Socket {
 
     /// One datagram's messages.
     fn receive(&mut self) -> io::Result<Vec<NetlinkMessage<Message>>> {
-        let (bytes, _) = self.inner.recv_from_full()?;
-        let mut messages = Vec::new();
-        let mut rest = bytes.as_slice();
-        while let Some(length) = rest.first_chunk().map(|length| u32::from_ne_bytes(*length) as usize) {
-            let Some(message) = rest.get(..length).filter(|_| length >= 16) else { break };
-            messages.push(NetlinkMessage::deserialize(message).unwrap_or_else(|_| unknown(message)));
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        self.receive_some(&|_| true)
+    }
+
+    fn receive_some(&mut self, look: &impl Fn(&[u8]) -> bool) -> io::Result<Vec<NetlinkMessage<Message>>> {
+        self.buffer.clear();
+        let (_, length) = recv(&self.inner, spare_capacity(&mut self.buffer), RecvFlags::TRUNC)?;
+        if length > self.buffer.len() {
+            let text =
+                format!("the kernel's answer has {length} bytes, of which {} are read", self.buffer.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        Ok(messages)
+        Ok(messages(&self.buffer, look))
     }
 }
 
-/// A message that is not understood, the kernel being newer than we are: its header alone, for whoever waits.
-fn unknown(message: &[u8]) -> NetlinkMessage<Message> {
+/// The messages that a datagram consists of. Of those with content that `look` does not take, only the header.
+pub(super) fn messages(datagram: &[u8], look: &impl Fn(&[u8]) -> bool) -> Vec<NetlinkMessage<Message>> {
+    let mut messages = Vec::new();
+    let mut rest = datagram;
+    while let Some(length) = rest.first_chunk().map(|length| u32::from_ne_bytes(*length) as usize) {
+        let Some(message) = rest.get(..length).filter(|_| length >= 16) else { break };
+        let control = u16::from_ne_bytes([message[4], message[5]]) < FIRST_KIND;
+        let read = (control || look(message)).then(|| NetlinkMessage::deserialize(message).ok()).flatten();
+        messages.push(read.unwrap_or_else(|| header_of(message)));
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    messages
+}
+
+/// The header alone, for whoever waits: of a message that is not looked at, or not understood, the kernel being newer
+/// than we are.
+fn header_of(message: &[u8]) -> NetlinkMessage<Message> {
     let mut header = NetlinkHeader::default();
     let word =
         |at: usize| message.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes);
