@@ -106,15 +106,32 @@ pub async fn remove(names: &Names, cleaned: &mut Cleaned) -> Result<(), CleanErr
             Netns::remove(name)?;
             count += 1;
         }
-        match fs::remove_dir_all(&dir) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(CleanError::Folder { path: dir, source })
-            }
-            _ => Ok(count),
+        match remove_folder(&dir) {
+            Err(source) => Err(CleanError::Folder { path: dir, source }),
+            Ok(()) => Ok(count),
         }
     })
     .await?;
     Ok(())
+}
+
+/// How often a folder is tried that somebody else works in: another one who cleans the same.
+const REMOVALS: usize = 100;
+
+/// Removes a folder, while others may be removing it too. Gone already is well.
+fn remove_folder(dir: &Path) -> io::Result<()> {
+    for _ in 0..REMOVALS {
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) =>
+            {
+                std::thread::yield_now();
+            }
+            outcome => return outcome,
+        }
+    }
+    fs::remove_dir_all(dir)
 }
 
 /// Processes of a cluster: those recorded in its folder and in those of its nodes. Its owner comes first, so that

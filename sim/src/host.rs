@@ -63,8 +63,12 @@ impl SimHost {
 
     /// A NIC vanishes.
     pub fn unplug(&self, mac: Mac) {
-        self.inner().kernel.unplug(mac);
+        let mut inner = self.inner();
+        inner.kernel.unplug(mac);
+        inner.touched = true;
+        drop(inner);
         self.changed.notify_waiters();
+        self.drift.notify_one();
     }
 
     /// The plugin builds the network of a sandbox.
@@ -75,6 +79,11 @@ impl SimHost {
     /// The plugin takes a sandbox's network down, and its namespace goes.
     pub fn remove_pod(&self, container: &ContainerId) {
         self.inner().kernel.remove_pod(container);
+    }
+
+    /// A sandbox's namespace goes without the plugin.
+    pub fn remove_sandbox(&self, container: &ContainerId) {
+        self.inner().kernel.remove_sandbox(container);
     }
 
     /// Somebody works on the host by hand.
@@ -89,7 +98,10 @@ impl SimHost {
 
     /// The machine boots: no sandbox survives, NICs are as they were made.
     pub fn reboot(&self) {
-        self.inner().kernel.boot();
+        let mut inner = self.inner();
+        inner.kernel.boot();
+        inner.touched = true;
+        drop(inner);
         self.changed.notify_waiters();
         self.drift.notify_one();
     }

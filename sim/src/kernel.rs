@@ -197,11 +197,19 @@ impl Kernel {
         NetState { host: select::of_pod(&self.host, &link, &ips), pod: select::inside(pod, net) }
     }
 
-    /// What the plugin does for DEL, and the end of the sandbox's namespace: its links go with all that is on
-    /// them, then the rules for its addresses.
+    /// What the plugin does for DEL, and the end of the sandbox's namespace.
     pub fn remove_pod(&mut self, container: &ContainerId) {
-        let Some(pod) = self.pods.remove(container) else { return };
+        let Some(pod) = self.pods.get(container) else { return };
         let ips: Vec<IpNet> = pod.addresses.iter().map(|address| address.net).collect();
+        self.remove_sandbox(container);
+        self.host.rules.retain(|rule| !ips.contains(&rule.select.net()));
+    }
+
+    /// The end of a sandbox's namespace: its links go with all that is on them.
+    pub fn remove_sandbox(&mut self, container: &ContainerId) {
+        if self.pods.remove(container).is_none() {
+            return;
+        }
         let ours = |name: &str, link: &Link| {
             name::owner(name, link.alias.as_deref(), link.mac).is_some_and(|(owner, _)| owner == *container)
         };
@@ -210,7 +218,6 @@ impl Kernel {
         for name in names {
             self.host.remove_link(&name);
         }
-        self.host.rules.retain(|rule| !ips.contains(&rule.select.net()));
     }
 
     /// Changes that make an ENI what it is to be.

@@ -18,7 +18,7 @@ pub mod endpoint;
 pub mod figures;
 pub mod host;
 pub mod inject;
-mod kernel;
+pub mod kernel;
 pub mod kubelet;
 pub mod node;
 pub mod oracle;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod lifecycle;
+mod port;
 mod tamper;
 mod traffic;
 mod undo;

@@ -109,6 +109,18 @@ impl Cluster {
         self.plugin(key, move |call| call.kill(verb, after)).await
     }
 
+    /// Makes a pod's object alone, bound to its node, for a runtime that builds the rest. Returns its UID.
+    pub fn create_object(&self, spec: &PodSpec) -> Result<String, ClusterError> {
+        self.node(spec.node)?;
+        Ok(self.vpc.api.create_pod(&pod_object(spec))?.uid.to_string())
+    }
+
+    /// Removes a pod's object alone.
+    pub fn remove_object(&self, key: &PodKey) -> Result<(), ClusterError> {
+        self.vpc.api.remove_pod(&key.namespace, &key.name)?;
+        Ok(())
+    }
+
     /// Calls the plugin for a running pod: CHECK, or a verb out of turn.
     pub async fn call(&self, key: &PodKey, verb: &'static str) -> Result<(), ClusterError> {
         self.plugin(key, move |call| call.run(verb)).await.map(|_| ())
