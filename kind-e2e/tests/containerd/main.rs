@@ -45,7 +45,7 @@ async fn in_use(node: &Arc<Node>) -> String {
 async fn reaches(cluster: &Cluster, ip: IpAddr) -> bool {
     let node = Arc::clone(cluster.node(NODE).expect("there"));
     let ask = move || node.netns.run(|| Ok(Echo::open(ip, None)?.ask(USUAL, 1, PATIENCE)?.is_some()));
-    tokio::task::spawn_blocking(ask).await.expect("no panic").expect("sent")
+    terway_e2e::task::blocking(ask).await.expect("sent")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
