@@ -41,6 +41,7 @@ use crate::{
     fabric::{Fabric, FabricError, plan},
     names::{self, Names},
     netns::{Netns, NetnsError},
+    observe::Logged,
     spec::{API, CONTROL_PORT, ClusterSpec, METADATA, OPENAPI},
     task::{Tasks, blocking},
 };
@@ -108,7 +109,7 @@ impl Vpc {
         let cloud = FakeCloud::new(topology.model.clone(), spec.seed);
         let clock = Arc::new(SystemClock::new());
         let events = Events::new(clock.clone());
-        cloud.set_observer(events.clone());
+        cloud.set_observer(Arc::new(Logged(events.clone())));
         topology.build(&cloud).map_err(|error| VpcError::Cloud(error.to_string()))?;
         if spec.stack == Stack::Dual {
             assign_ipv6(&cloud, spec).await?;

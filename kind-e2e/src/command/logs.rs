@@ -13,6 +13,8 @@ enum Part {
     All,
     /// What the fabric did: NICs plugged, addresses routed
     Fabric,
+    /// Calls of the cloud's API, and what became of ENIs and addresses
+    Cloud,
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,7 +39,11 @@ pub(super) fn logs(args: &Args) -> Result<ExitCode, Failure> {
         let hint = "`terway-e2e status` lists the nodes; logs go with their cluster";
         Failure::input(format!("cannot read `{}`: {error}", path.display())).hint(hint)
     })?;
-    let wanted = |line: &&str| args.part != Part::Fabric || line.contains(" fabric: ");
+    let wanted = |line: &&str| match args.part {
+        Part::All => true,
+        Part::Fabric => line.contains(" fabric: "),
+        Part::Cloud => line.contains(" cloud: "),
+    };
     for line in text.lines().filter(wanted) {
         print::out(&format!("{line}\n"));
     }

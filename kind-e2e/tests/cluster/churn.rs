@@ -159,7 +159,7 @@ async fn two_hundred_pods_come_and_go_while_agents_are_killed_a_hundred_times() 
 }
 
 /// That nodes, cloud and agents know of the pods that run and of nothing else; so many on each node.
-async fn nothing_is_left_but(cluster: &Cluster, pods: usize) {
+pub(crate) async fn nothing_is_left_but(cluster: &Cluster, pods: usize) {
     for number in 1..=cluster.nodes().len() {
         let node = cluster.node(number).expect("one");
         let running: Vec<_> = cluster.all_pods().into_iter().filter(|pod| pod.spec.node == number).collect();

@@ -5,5 +5,6 @@
 mod churn;
 #[path = "../common/mod.rs"]
 mod common;
+mod messages;
 mod pods;
 mod reach;
