@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, thread, time::Duration};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bed::{Bed, Netns, Sandbox};
+use crate::bed::{Bed, Netns, Sandbox, can_run};
 
 pub(crate) fn existing() {
     let (bed, pod) = (Bed::new(), Netns::new());
@@ -140,4 +140,44 @@ pub(crate) fn agent_down() {
     let words = bed.verb("ADD", &sandbox, &bed.config()).failed(11).expect("refused");
     assert!(words.contains("00:16:3e:00:00:09"), "{words}");
     assert!(bed.agent().state().records.is_empty());
+}
+
+#[test]
+fn rules_that_an_earlier_owner_of_the_address_left_do_not_lead_the_pod_astray() {
+    if !can_run("ADD over what was left") {
+        return;
+    }
+    let (bed, pod) = (Bed::new(), Netns::new());
+    // Of an ENI that is gone, another priority, and the very rule that is wanted: none is the kernel's to refuse alone.
+    bed.host.run(
+        "ip rule add from 10.0.3.1 lookup 1999 priority 2048; ip rule add to 10.0.3.1 lookup 1998 priority 100; \
+         ip -6 rule add from 2408::1 lookup 1999 priority 2048; ip rule add to 10.0.3.1 lookup main priority 512; \
+         ip rule add from 10.0.3.77 lookup 1999 priority 2048",
+    );
+    let sandbox = Sandbox::new("web", "c1", &pod.path());
+    let result = bed.add(&sandbox);
+    let rules = bed.host.run("ip rule; ip -6 rule");
+    let astray: Vec<&str> = rules.lines().filter(|it| it.contains("1999") || it.contains("1998")).collect();
+    assert!(
+        astray.len() == 1 && astray[0].contains("10.0.3.77"),
+        "another's stays, and nothing else: {astray:?}"
+    );
+    bed.verb("CHECK", &sandbox, &bed.after(&result)).silent().expect("as it was made");
+}
+
+#[test]
+fn an_eni_is_told_from_a_bridge_that_has_its_hardware_address() {
+    if !can_run("ADD on a node whose ENI is below a bridge") {
+        return;
+    }
+    let (bed, pod) = (Bed::new(), Netns::new());
+    // The bridge has the address, as it would be used; the route of the pod must lead over the ENI.
+    bed.host.run(&format!(
+        "ip link add br0 address {} type bridge; ip address add 10.0.0.9/32 dev br0; ip link set br0 up",
+        crate::bed::ENI_MAC
+    ));
+    // A veth stands in for the ENI here, which a bridge goes before as far as the kernel tells.
+    let sandbox = Sandbox::new("web", "c1", &pod.path());
+    let result = bed.add(&sandbox);
+    bed.verb("CHECK", &sandbox, &bed.after(&result)).silent().expect("both look in the same way");
 }

@@ -19,6 +19,9 @@ pub(crate) fn status_bad() {
     bed.agent().state().exhausted = true;
     let words = status(&bed).failed(50).expect("exhausted");
     assert!(words.contains("vsw-1") && words.contains("0 idle"), "{words}");
+    bed.agent().state().impaired = true;
+    let words = status(&bed).failed(51).expect("running pods suffer");
+    assert!(words.contains("3 pods") && words.contains("eni-1"), "{words}");
     bed.agent().state().deaf = true;
     let words = status(&bed).failed(50).expect("silent");
     assert!(words.contains("/rpc.TerwayNode/Status"), "{words}");

@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) allocations: Vec<(String, String)>,
     /// No address is to be had.
     pub(crate) exhausted: bool,
+    /// Running pods suffer, too.
+    pub(crate) impaired: bool,
     /// Nothing answers.
     pub(crate) deaf: bool,
     /// Allocations take so long.
@@ -58,6 +60,8 @@ pub(crate) struct State {
     pub(crate) original: bool,
     /// The MAC of an ENI that the node does not have.
     pub(crate) wrong_eni: bool,
+    /// Pods get no IPv6 address.
+    pub(crate) only_v4: bool,
     next: u8,
 }
 
@@ -99,10 +103,11 @@ impl Agent {
 
     fn interface(&self, host: u8) -> NetConf {
         let mac = Mac([0, 0x16, 0x3e, 0, 0, if self.state().wrong_eni { 9 } else { 1 }]);
+        let dual = !self.state().only_v4;
         NetConf {
             ips: PodIps {
                 v4: Ipv4Addr::new(10, 0, 3, host),
-                v6: Some(Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, host.into())),
+                v6: dual.then(|| Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, host.into())),
             },
             cidr: "10.0.3.0/24".parse().expect("valid"),
             gateway: Ipv4Addr::new(10, 0, 3, 253),
@@ -110,7 +115,7 @@ impl Agent {
             mac,
             ifname: "eth0".into(),
             default_route: true,
-            gateway6: Some(Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, 0xfffd)),
+            gateway6: dual.then(|| Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, 0xfffd)),
             extra_routes: Vec::new(),
             bandwidth: Bandwidth::default(),
         }
@@ -191,6 +196,10 @@ impl Backend for Agent {
 impl Node for Agent {
     async fn status(&self, _: StatusRequest) -> Result<StatusReply, RpcError> {
         self.behave().await;
+        if self.state().impaired {
+            let message = "the eni of 3 pods has left the node".into();
+            return Ok(StatusReply { code: 51, message, details: "eni-1".into() });
+        }
         if !self.state().exhausted {
             return Ok(StatusReply::default());
         }

@@ -77,7 +77,7 @@ impl Netns {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path().display())).arg(program);
         command
@@ -191,11 +191,36 @@ impl Bed {
         Self::verb_by(self.host.command(plugin()), verb, sandbox, config)
     }
 
+    /// Runs a verb of another program, which finds those that it needs in a folder.
+    pub(crate) fn verb_of(
+        &self,
+        program: OsString,
+        path: &Path,
+        verb: &str,
+        sandbox: &Sandbox,
+        config: &Value,
+    ) -> Outcome {
+        let mut command = self.host.command("env");
+        command.arg(format!("PATH={}", path.display())).arg(program);
+        Self::verb_by(command, verb, sandbox, config)
+    }
+
     /// Runs a verb under strace.
     pub(crate) fn traced(&self, options: &[&str], verb: &str, sandbox: &Sandbox) -> Outcome {
+        self.traced_with(options, verb, sandbox, &self.config())
+    }
+
+    /// The same, with this configuration.
+    pub(crate) fn traced_with(
+        &self,
+        options: &[&str],
+        verb: &str,
+        sandbox: &Sandbox,
+        config: &Value,
+    ) -> Outcome {
         let mut command = self.host.command("strace");
         command.args(options).arg(plugin());
-        Self::verb_by(command, verb, sandbox, &self.config())
+        Self::verb_by(command, verb, sandbox, config)
     }
 
     fn verb_by(command: Command, verb: &str, sandbox: &Sandbox, config: &Value) -> Outcome {

@@ -12,11 +12,15 @@ use std::{
 };
 
 use netlink_sys::protocols::NETLINK_ROUTE;
-use rustix::buffer::spare_capacity;
-use rustix::net::{
-    RecvFlags, recv,
-    sockopt::{Timeout, set_socket_timeout},
+use rustix::{
+    buffer::spare_capacity,
+    io::Errno,
+    net::{
+        RecvFlags, recv,
+        sockopt::{Timeout, set_socket_timeout},
+    },
 };
+use tokio::time::Instant;
 
 use super::socket::Socket;
 use crate::{
@@ -31,8 +35,9 @@ pub const ARGUMENT: &str = "remove-link";
 /// `RTNLGRP_LINK`.
 const GROUP: u32 = 1;
 
-/// Most time without a word of the kernel. It takes a link out in milliseconds; whoever waits longer removes it again
-/// by itself.
+/// How long to listen before looking whether the helper still lives.
+const TURN: Duration = Duration::from_millis(50);
+/// Most time in all. The kernel takes a link out in milliseconds; whoever waits longer removes it by itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A helper that waits for its link.
@@ -55,25 +60,35 @@ impl Remover {
         let mut events = netlink_sys::Socket::new(NETLINK_ROUTE)?;
         events.bind_auto()?;
         events.add_membership(GROUP)?;
-        set_socket_timeout(&events, Timeout::Recv, Some(PATIENCE))?;
+        set_socket_timeout(&events, Timeout::Recv, Some(TURN))?;
         let mut stdin = self.0.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
         stdin.write_all(format!("{index} {link}").as_bytes())?;
         drop(stdin);
         let mut buffer = Vec::with_capacity(16 << 10);
-        loop {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            buffer.clear();
             // A word that was lost in the crowd is as good as one that was heard: the link is looked for. The answer
             // waits for whoever changes links, so a pair that is half removed is not seen.
-            buffer.clear();
             let heard = match recv(&events, spare_capacity(&mut buffer), RecvFlags::empty()) {
                 Ok(_) => tells_of(&buffer, *index),
-                Err(rustix::io::Errno::NOBUFS) => true,
+                Err(Errno::NOBUFS) => true,
+                Err(Errno::AGAIN | Errno::INTR) => false,
                 Err(error) => return Err(error.into()),
             };
-            if heard && socket.links(vec![encode::get_link_at(*index)])?.iter().all(Option::is_none) {
+            if heard && gone(&mut socket, *index)? {
                 return Ok(());
             }
+            if self.0.try_wait()?.is_some() {
+                break;
+            }
         }
+        if gone(&mut socket, *index)? { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
+}
+
+fn gone(socket: &mut Socket, index: u32) -> io::Result<bool> {
+    Ok(socket.links(vec![encode::get_link_at(index)])?.iter().all(Option::is_none))
 }
 
 /// Whether a datagram tells that a link has gone: `RTM_DELLINK`, and in `struct ifinfomsg` its index.
