@@ -20,7 +20,7 @@ use std::{
 use arrival::Arrivals;
 use socket::Socket;
 
-pub use glance::{facts_of, is_clear, seen_whole};
+pub use glance::{Nics, is_clear, nics, seen_whole};
 
 pub use super::run::{ApplyError, ObserveError, Refused};
 use super::{
