@@ -154,6 +154,7 @@ impl Shared {
             }
             self.surrender(&mut state, &allocation.key())
         };
+        self.untidy.notify_one();
         tracing::info!(pod = %allocation.pod, ips = %allocation.ips, "freed the address of a pod that is gone");
         self.ports.probe.sometimes("gc-collected");
         match ticket {

@@ -28,9 +28,11 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
         let tick = shared.ports.entropy.jitter(TICK, 0.2);
+        // Biased towards notices, which come in crowds and are all answered by one pass.
         tokio::select! {
             biased;
             () = shared.ports.host.drifted() => sleep(SETTLE).await,
+            () = shared.untidy.notified() => {}
             () = sleep(tick) => {}
         }
         shared.mend().await;

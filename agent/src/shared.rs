@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) kick: Notify,
     /// The pool's picture of the cloud is in doubt: reconcile soon.
     pub(crate) doubt: Notify,
+    /// Something was freed that its owner may not have taken down: sweep soon.
+    pub(crate) untidy: Notify,
     /// Pods with a request under way.
     pub(crate) processing: Mutex<BTreeSet<PodKey>>,
     state: Mutex<State>,
@@ -106,6 +108,7 @@ impl Shared {
             describer: Describer::default(),
             kick: Notify::new(),
             doubt: Notify::new(),
+            untidy: Notify::new(),
             processing: Mutex::default(),
             state: Mutex::new(State {
                 pool,

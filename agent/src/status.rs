@@ -10,6 +10,10 @@ use crate::{
 /// How long it must be so before it is told that no pod can be served: the answer must not flap.
 const LASTING: Duration = Duration::from_secs(15);
 
+/// A kubelet asks for a pod again within a minute or so: when nobody has for this long after a refusal may be over,
+/// nobody waits, and the next who comes may well be served.
+const UNTRIED: Duration = Duration::from_secs(60);
+
 /// What the agent answers to STATUS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -28,13 +32,14 @@ pub enum Status {
 }
 
 impl Shared {
-    /// Whether another pod could be served: an address is idle, or growth is possible.
+    /// Whether another pod could be served: an address is idle, or growth is possible. What was refused last counts
+    /// as refused until it is proven otherwise, or until nobody has tried for a while after it might be.
     pub(crate) fn sufficient(&self, state: &State) -> bool {
         let pool = &state.pool;
         let now = self.now();
         let room = pool.capacity.pods() > pool.counts().total();
-        let blocked = pool.blocked.as_ref().is_some_and(|blocked| blocked.until > now);
-        let open = pool.vswitches.ids().iter().any(|id| pool.vswitches.open(id, now));
+        let blocked = pool.blocked.as_ref().is_some_and(|blocked| blocked.until + UNTRIED > now);
+        let open = pool.vswitches.ids().iter().any(|id| pool.vswitches.hopeful(id, now, UNTRIED));
         pool.idle() > 0 || (room && open && !blocked)
     }
 

@@ -27,3 +27,32 @@ fn a_bad_value_ends_with_2_and_names_the_key() {
     let says = String::from_utf8_lossy(&output.stderr);
     assert!(says.contains("`max_pool_size` is `-3`"), "{says}");
 }
+
+/// Root without one capability, as a container that lacks it in its list.
+#[test]
+fn a_missing_capability_is_named_before_anything_is_touched() {
+    if !rustix::process::geteuid().is_root() {
+        use std::io::Write as _;
+        let _ =
+            std::io::stderr().write_all(b"SKIPPED: needs root, to give a capability up; CI runs as root\n");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = dir.path().join("eni_conf");
+    std::fs::write(&config, "{}").expect("written");
+    let socket = dir.path().join("run/eni.socket");
+    let output = Command::new("setpriv")
+        .args(["--inh-caps=-net_admin", "--bounding-set=-net_admin"])
+        .arg(env!("CARGO_BIN_EXE_terway-daemon"))
+        .args(["--node-name", "n1", "--listen", "off", "--readonly-listen", "off", "--log-format", "text"])
+        .arg("--config")
+        .arg(&config)
+        .arg("--socket")
+        .arg(&socket)
+        .output()
+        .expect("setpriv is there");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let says = String::from_utf8_lossy(&output.stderr);
+    assert!(says.contains("missing capabilities: NET_ADMIN"), "{says}");
+    assert!(!socket.parent().expect("a folder").exists(), "nothing was made");
+}

@@ -57,6 +57,12 @@ impl VSwitches {
         self.set_aside.get(id).is_none_or(|aside| aside.until <= now && !aside.probing)
     }
 
+    /// Whether there is reason to think that it has addresses: it was never full, or its wait is over for so long
+    /// that nobody seems to need to know.
+    pub fn hopeful(&self, id: &VSwitchId, now: Mono, patience: Duration) -> bool {
+        self.set_aside.get(id).is_none_or(|aside| aside.until + patience <= now)
+    }
+
     /// Picks an open one; `random` decides under the random policy.
     pub fn pick(&self, now: Mono, random: u64) -> Option<&VSwitchId> {
         let open: Vec<&VSwitchId> = self.ids.iter().filter(|id| self.open(id, now)).collect();

@@ -8,3 +8,4 @@ mod common;
 mod messages;
 mod pods;
 mod reach;
+mod verbs;
