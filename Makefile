@@ -1,7 +1,7 @@
 # A few words to type; each prints what it does. The work is in ci/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench sim-check ci clean
+.PHONY: help demo cluster test lint bench sim-check ci clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -10,8 +10,12 @@ demo: ## Install what is missing, build, run a thousand nodes, say where the rep
 	@ci/setup
 	@ci/demo
 
-test: ## All tests, the vendor's SDK, the deliberate bugs that must be caught, the corpus
-	@bash .ci/run 00 40 42 50 70
+cluster: ## Build agent, plugin and terway-e2e, start three nodes on this machine's kernel (root)
+	@ci/setup
+	@ci/cluster
+
+test: ## All tests, the vendor's SDK, the shipped plugin, the deliberate bugs that must be caught, the corpus
+	@bash .ci/run 00 40 42 45 50 70
 
 lint: ## Format, lints, documentation, licences
 	@bash .ci/run 00 10 20 25 30

@@ -7,6 +7,7 @@
 //!   and in memory.
 //! - `benches/planner.rs`, `benches/events.rs`, `benches/store.rs`,
 //!   `benches/cloud.rs`, `benches/endpoint.rs`: what is measured.
+//! - `benches/cni/`: the plugin against peers, and against `bare/`, the kernel's part alone.
 
 pub mod goal;
 pub mod node;

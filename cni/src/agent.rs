@@ -14,10 +14,13 @@ use terway_rpc::{
     refusal::Word,
 };
 use tokio::{
-    io::BufWriter,
     net::UnixStream,
     time::{Instant, sleep, timeout},
 };
+
+mod outbox;
+
+use outbox::{Meanwhile, Outbox};
 
 /// What can become of a call.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +111,19 @@ impl Agent {
         request: &Q,
         deadline: Duration,
     ) -> Result<A, AgentError> {
-        self.runtime.block_on(self.exchange(path, request, deadline))
+        self.runtime.block_on(self.exchange(path, request, deadline, None))
+    }
+
+    /// Makes one call, and does something else while the agent has it. That is done in any case, but for an agent that
+    /// cannot be reached or answers at once.
+    pub fn call_meanwhile<Q: Message, A: Message + Default>(
+        &self,
+        path: &'static str,
+        request: &Q,
+        deadline: Duration,
+        meanwhile: impl FnOnce(),
+    ) -> Result<A, AgentError> {
+        self.runtime.block_on(self.exchange(path, request, deadline, Some(Box::new(meanwhile))))
     }
 
     /// Makes one call, again and again while the pod is busy with another one, until the deadline.
@@ -122,7 +137,7 @@ impl Agent {
             let until = Instant::now() + deadline;
             loop {
                 let left = until.saturating_duration_since(Instant::now());
-                match self.exchange(path, request, left).await {
+                match self.exchange(path, request, left, None).await {
                     Err(error) if error.is_busy() && left > BUSY_PAUSE => sleep(BUSY_PAUSE).await,
                     outcome => return outcome,
                 }
@@ -135,12 +150,12 @@ impl Agent {
         path: &'static str,
         request: &Q,
         deadline: Duration,
+        meanwhile: Meanwhile<'_>,
     ) -> Result<A, AgentError> {
         let exchange = async {
             let unreachable = |source| AgentError::Unreachable { socket: self.socket.clone(), source };
             let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
-            // What belongs together leaves together, and wakes the agent once.
-            let stream = BufWriter::new(stream);
+            let stream = Outbox::new(stream, meanwhile);
             client::call(stream, path, request, deadline).await.map_err(|source| AgentError::Call { source })
         };
         timeout(deadline, exchange).await.map_err(|_| AgentError::Deadline { path, deadline })?

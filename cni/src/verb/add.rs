@@ -9,7 +9,7 @@ use terway_core::id::ContainerId;
 use terway_dataplane::{
     desired::{GATEWAY_V4, GATEWAY_V6, desired},
     diff::{diff, diff_new},
-    linux::direct,
+    linux::direct::{self, Nics},
     name,
     pod::{HostFacts, PodNet},
     state::{NetState, Place},
@@ -53,7 +53,10 @@ pub fn add(call: &Call<'_>) -> Result<CniResult, Failure> {
         network: call.config.name.clone(),
     };
     let attempt = format!("cannot get an address for pod {}", call.pod());
-    let reply: AllocIpReply = match agent.call(wire::ALLOC_IP, &request, ALLOC_DEADLINE) {
+    // The agent has to write to its disk: time to look at what does not depend on its answer.
+    let mut nics = None;
+    let look = || nics = direct::nics().ok();
+    let reply: AllocIpReply = match agent.call_meanwhile(wire::ALLOC_IP, &request, ALLOC_DEADLINE, look) {
         Ok(reply) => reply,
         Err(error) => {
             // An answer that was lost may have allocated.
@@ -72,7 +75,7 @@ pub fn add(call: &Call<'_>) -> Result<CniResult, Failure> {
             return Err(Unbuilt::Free(Failure::new(Code::TryAgainLater, msg)));
         }
         let pods: Vec<PodNet> = interfaces.iter().map(|it| call.pod_net(it, &datapath)).collect();
-        build(call, &pods)
+        build(call, &pods, nics)
     });
     match built {
         Ok(made) => Ok(result(call, before, &datapath, &made)),
@@ -104,7 +107,7 @@ fn release(call: &Call<'_>, agent: &Agent, failure: &Failure) {
 }
 
 /// Builds all interfaces of the pod, or none.
-fn build(call: &Call<'_>, pods: &[PodNet]) -> Result<Vec<(PodNet, NetState)>, Unbuilt> {
+fn build(call: &Call<'_>, pods: &[PodNet], nics: Option<Nics>) -> Result<Vec<(PodNet, NetState)>, Unbuilt> {
     let cannot = |error: &dyn std::fmt::Display| {
         Failure::new(Code::TryAgainLater, format!("cannot build the network of pod {}: {error}", call.pod()))
     };
@@ -112,7 +115,8 @@ fn build(call: &Call<'_>, pods: &[PodNet]) -> Result<Vec<(PodNet, NetState)>, Un
     let facts = if pods.iter().any(|pod| pod.mtu == 0) {
         direct::host_facts()
     } else {
-        direct::facts_of(&pods.iter().map(|pod| pod.eni_mac).collect::<Vec<_>>())
+        let enis: Vec<_> = pods.iter().map(|pod| pod.eni_mac).collect();
+        nics.map_or_else(direct::nics, Ok).and_then(|nics| nics.facts_of(&enis))
     };
     let facts = facts.map_err(|error| Unbuilt::Free(cannot(&error)))?;
     let mut made: Vec<(PodNet, NetState)> = Vec::with_capacity(pods.len());

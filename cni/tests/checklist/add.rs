@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, thread, time::Duration};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bed::{Bed, Netns, Sandbox, can_run};
+use crate::bed::{self, Bed, Netns, Sandbox, can_run};
 
 pub(crate) fn existing() {
     let (bed, pod) = (Bed::new(), Netns::new());
@@ -144,6 +144,7 @@ pub(crate) fn agent_down() {
 
 #[test]
 fn rules_that_an_earlier_owner_of_the_address_left_do_not_lead_the_pod_astray() {
+    let _alone = bed::alone();
     if !can_run("ADD over what was left") {
         return;
     }
@@ -167,6 +168,7 @@ fn rules_that_an_earlier_owner_of_the_address_left_do_not_lead_the_pod_astray() 
 
 #[test]
 fn an_eni_is_told_from_a_bridge_that_has_its_hardware_address() {
+    let _alone = bed::alone();
     if !can_run("ADD on a node whose ENI is below a bridge") {
         return;
     }

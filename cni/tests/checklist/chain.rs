@@ -144,7 +144,7 @@ pub(crate) fn with_debians() {
         assert!(names.contains(&"lo") && names.contains(&"eth0"), "each kept what was before it: {result}");
         list.check(&result).expect("as it was made");
         let took = serve(&pod, &neighbour, "10.0.0.9".parse().expect("valid"));
-        assert!(took > Duration::from_millis(300), "{} bytes came in {took:?}", BYTES);
+        assert!(took > Duration::from_millis(300), "{BYTES} bytes came in {took:?}");
         // What is taken from us is still named with the others behind us.
         bed.host.run("ip rule del priority 512");
         let told = list.check(&result).expect_err("a rule is gone");

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use crate::bed::{Bed, Netns, Sandbox, can_run, say};
+use crate::bed::{self, Bed, Netns, Sandbox, can_run, say};
 
 /// Name and ordinal of each system call in a trace, from the first of that name on: before it nothing has been done.
 /// Ordinals are per thread and name, as strace's `when` counts.
@@ -33,6 +33,7 @@ fn calls(trace: &Path, first: &str) -> BTreeSet<(String, usize)> {
 /// A DEL that is killed anywhere, it or its helper, is finished by the next.
 #[test]
 fn a_del_killed_at_each_system_call_is_finished_by_the_next_one() {
+    let _alone = bed::alone();
     if !can_run("DEL killed at each system call") {
         return;
     }
@@ -66,6 +67,7 @@ fn a_del_killed_at_each_system_call_is_finished_by_the_next_one() {
 
 #[test]
 fn a_del_whose_helper_cannot_be_started_removes_the_pair_by_itself() {
+    let _alone = bed::alone();
     if !can_run("DEL without its helper") {
         return;
     }

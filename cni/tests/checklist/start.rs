@@ -19,6 +19,7 @@ const LIMIT: Duration = Duration::from_millis(25);
 /// STATUS only asks, so it needs no namespace.
 #[test]
 fn the_first_byte_is_on_the_socket_soon() {
+    let _alone = bed::alone();
     let dir = tempfile::tempdir().expect("a folder");
     let socket = dir.path().join("eni.socket");
     let listener = UnixListener::bind(&socket).expect("bound");

@@ -1,7 +1,10 @@
 //! The plugin's side: blocking netlink, one socket for each namespace.
 //!
 //! A process that lives for milliseconds should not start a runtime. Requests of a batch leave in one system call
-//! and the kernel has done them all when that call returns; only then are the acknowledgements read.
+//! and the kernel has done them all when that call returns; only then is the acknowledgement read.
+//!
+//! [`apply`] and [`observe`] do all there is to do; [`nics`], [`is_clear`] and [`seen_whole`] see what is mostly enough
+//! without looking at everything; [`remover`] removes a pair without waiting for what comes after it.
 
 mod arrival;
 mod glance;
@@ -20,7 +23,7 @@ use std::{
 use arrival::Arrivals;
 use socket::Socket;
 
-pub use glance::{facts_of, is_clear, seen_whole};
+pub use glance::{Nics, is_clear, nics, seen_whole};
 
 pub use super::run::{ApplyError, ObserveError, Refused};
 use super::{

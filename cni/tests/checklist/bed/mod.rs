@@ -9,6 +9,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::{Value, json};
@@ -26,6 +27,13 @@ pub(crate) fn say(text: &str) {
 }
 
 pub(crate) const ENI_MAC: &str = "00:16:3e:00:00:01";
+
+/// One test at a time. A process that another thread is about to start has, for a moment, a copy of an agent's listener:
+/// whoever connects then to an agent that was killed is not refused.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Whether namespaces can be made and programs be traced here; says so loudly where they cannot.
 pub(crate) fn can_run(test: &str) -> bool {

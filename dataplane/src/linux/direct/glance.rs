@@ -5,12 +5,20 @@
 use std::{collections::BTreeMap, io, net::IpAddr};
 
 use ipnet::IpNet;
-use netlink_packet_route::{RouteNetlinkMessage as Message, address::AddressScope};
+use netlink_packet_route::{
+    RouteNetlinkMessage as Message,
+    address::{AddressAttribute, AddressScope},
+};
 use terway_core::id::Mac;
 
 use super::socket::Socket;
 use crate::{
-    linux::{decode, encode, run::ObserveError},
+    desired::GATEWAY_V4,
+    linux::{
+        decode::{self, SeenLink},
+        encode,
+        run::ObserveError,
+    },
     name,
     pod::{EniLink, HostFacts, PodNet},
     state::{LinkKind, MAIN_TABLE, NetState, Place, Rule, Side},
@@ -24,41 +32,47 @@ fn open() -> Result<Socket, ObserveError> {
     Socket::open().map_err(|source| ObserveError::Namespace { place: Place::Host, source })
 }
 
-/// The facts as far as they concern these ENIs, the primary one left open; all of the node's where that is not enough.
-pub fn facts_of(enis: &[Mac]) -> Result<HostFacts, ObserveError> {
-    match glance_at(enis).map_err(failed)? {
-        Some(facts) => Ok(facts),
-        None => super::host_facts(),
-    }
-}
+/// Interfaces of the node that somebody uses, seen before it is known which of them matter.
+#[derive(Clone, Debug, Default)]
+pub struct Nics(Vec<SeenLink>);
 
-/// ENIs in use have an IPv4 address, host ends of pods mostly none. A link that may stand on another one and have its
-/// hardware address is not to be told from it here.
-fn glance_at(enis: &[Mac]) -> io::Result<Option<HostFacts>> {
-    let mut socket = Socket::open()?;
+/// Looks at the links that have an IPv4 address of the node's: ENIs in use have one, host ends of pods mostly none, or
+/// the one that all pods take for their gateway.
+pub fn nics() -> Result<Nics, ObserveError> {
+    let mut socket = open()?;
     let mut indexes: Vec<u32> = Vec::new();
-    for message in socket.dump(&encode::addresses_v4(), |_| true)? {
+    for message in socket.dump(&encode::addresses_v4(), |_| true).map_err(failed)? {
+        let Message::NewAddress(address) = message else { continue };
+        let gateway = AddressAttribute::Local(GATEWAY_V4.into());
         // The loopback's own are of host scope.
-        if let Message::NewAddress(address) = message
-            && address.header.scope != AddressScope::Host
-        {
+        if address.header.scope != AddressScope::Host && !address.attributes.contains(&gateway) {
             indexes.push(address.header.index);
         }
     }
     indexes.sort_unstable();
     indexes.dedup();
-    let links = socket.links(indexes.into_iter().map(encode::get_link_at).collect())?;
-    let mut facts = HostFacts::default();
-    for seen in links.iter().flatten().filter_map(decode::link) {
-        if !enis.contains(&seen.link.mac) {
-            continue;
-        }
-        let link = EniLink { index: seen.index, name: seen.name, mtu: seen.link.mtu };
-        if seen.stacked || facts.enis.insert(seen.link.mac, link).is_some() {
-            return Ok(None);
-        }
+    let links = socket.links(indexes.into_iter().map(encode::get_link_at).collect()).map_err(failed)?;
+    Ok(Nics(links.iter().flatten().filter_map(decode::link).collect()))
+}
+
+impl Nics {
+    /// The facts as far as they concern these ENIs, the primary one left open; all of the node's where that is not
+    /// enough.
+    pub fn facts_of(&self, enis: &[Mac]) -> Result<HostFacts, ObserveError> {
+        self.known(enis).map_or_else(super::host_facts, Ok)
     }
-    Ok(enis.iter().all(|eni| facts.enis.contains_key(eni)).then_some(facts))
+
+    /// A link that may stand on another one and have its hardware address is not to be told from it here.
+    fn known(&self, enis: &[Mac]) -> Option<HostFacts> {
+        let mut facts = HostFacts::default();
+        for seen in self.0.iter().filter(|seen| enis.contains(&seen.link.mac)) {
+            let link = EniLink { index: seen.index, name: seen.name.clone(), mtu: seen.link.mtu };
+            if seen.stacked || facts.enis.insert(seen.link.mac, link).is_some() {
+                return None;
+            }
+        }
+        enis.iter().all(|eni| facts.enis.contains_key(eni)).then_some(facts)
+    }
 }
 
 /// Whether no rule of the host names an address of the pod. One that an earlier owner of the address left would send
