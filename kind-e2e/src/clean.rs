@@ -5,7 +5,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -19,6 +20,8 @@ use crate::{
 
 /// Record of the process that owns a cluster.
 pub(crate) const OWNER: &str = "owner.pid";
+/// Name of the lock, which no cluster can have.
+const LOCK: &str = ".lock";
 /// What records of processes end with.
 const RECORD: &str = "pid";
 /// How long a process may take to end by itself.
@@ -77,20 +80,50 @@ pub fn clusters() -> BTreeSet<String> {
     folders.chain(namespaces).collect()
 }
 
+/// Held while a folder gets its owner and while others' leftovers are looked for: what has no owner yet is none. It
+/// ends with this value.
+#[derive(Debug)]
+pub(crate) struct Lock(#[expect(dead_code, reason = "closing it lets go")] File);
+
+impl Lock {
+    /// Waits for whoever has it. Blocks.
+    pub(crate) fn take() -> io::Result<Self> {
+        fs::create_dir_all(ROOT)?;
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(Path::new(ROOT).join(LOCK))?;
+        file.lock()?;
+        Ok(Self(file))
+    }
+
+    async fn taken() -> Result<Self, CleanError> {
+        let failed = |source| CleanError::Folder { path: Path::new(ROOT).join(LOCK), source };
+        blocking(Self::take).await.map_err(failed)
+    }
+}
+
 /// Takes away all that belongs to no running cluster.
 pub async fn stale() -> Result<Cleaned, CleanError> {
+    let _lock = Lock::taken().await?;
     let mut cleaned = Cleaned::default();
     for cluster in clusters() {
         let names = Names::new(&cluster).expect("looked at above");
         if owner(&names).is_none() {
-            remove(&names, &mut cleaned).await?;
+            take_away(&names, &mut cleaned).await?;
         }
     }
     Ok(cleaned)
 }
 
-/// Takes away all of one cluster but its owner.
-pub async fn remove(names: &Names, cleaned: &mut Cleaned) -> Result<(), CleanError> {
+/// Takes away all of one cluster but its owner, if that is the calling process.
+pub async fn remove(names: &Names) -> Result<(), CleanError> {
+    let _lock = Lock::taken().await?;
+    take_away(names, &mut Cleaned::default()).await
+}
+
+async fn take_away(names: &Names, cleaned: &mut Cleaned) -> Result<(), CleanError> {
     let dir = names.dir();
     let own = std::process::id();
     for process in records(&dir).into_iter().filter(|process| process.pid != own) {
@@ -106,32 +139,15 @@ pub async fn remove(names: &Names, cleaned: &mut Cleaned) -> Result<(), CleanErr
             Netns::remove(name)?;
             count += 1;
         }
-        match remove_folder(&dir) {
-            Err(source) => Err(CleanError::Folder { path: dir, source }),
-            Ok(()) => Ok(count),
+        match fs::remove_dir_all(&dir) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(CleanError::Folder { path: dir, source })
+            }
+            _ => Ok(count),
         }
     })
     .await?;
     Ok(())
-}
-
-/// How often a folder is tried that somebody else works in: another one who cleans the same.
-const REMOVALS: usize = 100;
-
-/// Removes a folder, while others may be removing it too. Gone already is well.
-fn remove_folder(dir: &Path) -> io::Result<()> {
-    for _ in 0..REMOVALS {
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !dir.exists() => return Ok(()),
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) =>
-            {
-                std::thread::yield_now();
-            }
-            outcome => return outcome,
-        }
-    }
-    fs::remove_dir_all(dir)
 }
 
 /// Processes of a cluster: those recorded in its folder and in those of its nodes. Its owner comes first, so that

@@ -20,7 +20,7 @@ use terway_sim::apiserver::{ApiError, NodeSpec};
 
 pub use self::look::{NodeStatus, Status};
 use crate::{
-    clean::{self, CleanError, Cleaned, OWNER},
+    clean::{self, CleanError, Lock, OWNER},
     names::{Names, node_name},
     netns::NetnsError,
     node::{Node, NodeError},
@@ -28,6 +28,7 @@ use crate::{
     process::Process,
     programs::Programs,
     spec::{ClusterSpec, REGION, SpecError},
+    task::blocking,
     vpc::{Vpc, VpcError},
 };
 
@@ -119,16 +120,16 @@ impl Cluster {
     /// an error nothing of it is left. `programs`: not needed where nodes have no agents.
     pub async fn start(spec: ClusterSpec, programs: Option<Programs>) -> Result<Self, ClusterError> {
         let names = spec.check()?;
-        if let Some(owner) = clean::owner(&names).filter(|owner| owner.pid != std::process::id()) {
+        if let Some(owner) = other_owner(&names) {
             return Err(ClusterError::Running { name: spec.name, pid: owner.pid });
         }
         clean::stale().await?;
-        claim(&spec, &names)?;
+        claim(&spec, &names).await?;
         match Self::build(spec, names.clone(), programs).await {
             Ok(cluster) => Ok(cluster),
             Err(error) => {
                 // The first error is the one to tell.
-                if let Err(left) = clean::remove(&names, &mut Cleaned::default()).await {
+                if let Err(left) = clean::remove(&names).await {
                     tracing::warn!(error = %left, "not everything is taken away; `terway-e2e clean` does it");
                 }
                 Err(error)
@@ -166,7 +167,7 @@ impl Cluster {
         let ended = futures::future::join_all(ends).await;
         let names = self.names.clone();
         drop(self);
-        clean::remove(&names, &mut Cleaned::default()).await?;
+        clean::remove(&names).await?;
         for end in ended {
             end?;
         }
@@ -221,13 +222,25 @@ impl Cluster {
 }
 
 /// Makes the folder and says whose it is, before there is anything else of the cluster. Again does no harm.
-pub fn claim(spec: &ClusterSpec, names: &Names) -> Result<(), ClusterError> {
-    let dir = names.dir();
+pub async fn claim(spec: &ClusterSpec, names: &Names) -> Result<(), ClusterError> {
+    let (name, names) = (spec.name.clone(), names.clone());
     let text = serde_json::to_string_pretty(spec).map_err(io::Error::other);
-    let made =
-        fs::create_dir_all(&dir).and_then(|()| Process::own()).and_then(|own| own.record(&dir.join(OWNER)));
-    let made = made.and(text).and_then(|text| fs::write(dir.join("cluster.json"), text));
-    made.map_err(|source| ClusterError::Folder { path: dir, source })
+    blocking(move || {
+        let dir = names.dir();
+        let failed = |source| ClusterError::Folder { path: dir.clone(), source };
+        let _lock = Lock::take().map_err(failed)?;
+        if let Some(owner) = other_owner(&names) {
+            return Err(ClusterError::Running { name, pid: owner.pid });
+        }
+        let made = fs::create_dir_all(&dir).and_then(|()| Process::own()?.record(&dir.join(OWNER)));
+        made.and(text).and_then(|text| fs::write(dir.join("cluster.json"), text)).map_err(failed)
+    })
+    .await
+}
+
+/// Who has the name, if not we.
+fn other_owner(names: &Names) -> Option<Process> {
+    clean::owner(names).filter(|owner| owner.pid != std::process::id())
 }
 
 fn addresses(vpc: &Vpc, number: usize) -> Vec<IpAddr> {

@@ -93,9 +93,11 @@ impl Process {
         true
     }
 
-    /// Keeps a record of it.
+    /// Keeps a record of it; nobody ever reads half of it.
     pub fn record(&self, path: &Path) -> io::Result<()> {
-        fs::write(path, serde_json::to_string(self).map_err(io::Error::other)?)
+        let new = path.with_extension("new");
+        fs::write(&new, serde_json::to_string(self).map_err(io::Error::other)?)?;
+        fs::rename(new, path)
     }
 
     /// The process of a record; none when there is no record, or none that can be read.

@@ -2,22 +2,18 @@
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::OwnedFd,
+    net::{IpAddr, TcpListener, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket,
-    sockopt::{Timeout, set_socket_timeout},
-};
 use rustix::{process::setpriority_process, thread::gettid};
 use terway_dataplane::{
     op::{Change, NetOp},
     pod::{Bandwidth, PodNet},
     state::Place,
 };
+use terway_probe::icmp::{Echo, USUAL};
 use tokio::time::Instant;
 
 use crate::world::{Ns, World, pod, root};
@@ -40,59 +36,16 @@ const AT_ONCE: Duration = Duration::from_millis(900);
 
 /// Sends one echo request of that many bytes from inside a namespace, once; true when the answer carries them back.
 fn ping(from: &Ns, to: IpAddr, bytes: usize) -> bool {
-    Echo::open(from, to).asked(bytes)
+    asked(&open(from, to), bytes)
 }
 
 /// An open socket: nothing is left to do before the packet leaves.
-struct Echo {
-    socket: OwnedFd,
-    to: IpAddr,
+fn open(from: &Ns, to: IpAddr) -> Echo {
+    from.run(|| Echo::open(to, None)).expect("a raw socket")
 }
 
-impl Echo {
-    fn open(from: &Ns, to: IpAddr) -> Self {
-        let socket = from.run(|| {
-            let (family, protocol) = match to {
-                IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP),
-                IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6),
-            };
-            let socket = socket(family, SocketType::RAW, Some(protocol)).expect("a raw socket");
-            set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE)).expect("a timeout");
-            socket
-        });
-        Self { socket, to }
-    }
-
-    fn asked(&self, bytes: usize) -> bool {
-        let (request, reply, header) = if self.to.is_ipv4() { (8, 0, 20) } else { (128, 129, 0) };
-        let mut packet = vec![request, 0, 0, 0, 0x7e, 0x11, 0, 1];
-        packet.extend((0..bytes).map(|n| (n % 251) as u8));
-        let sum = checksum(&packet);
-        packet[2..4].copy_from_slice(&sum.to_be_bytes());
-        let mut buffer = vec![0; 1 << 16];
-        if sendto(&self.socket, &packet, SendFlags::empty(), &SocketAddr::new(self.to, 0)).is_err() {
-            return false;
-        }
-        // Raw sockets of ICMPv6 hear of neighbours, too.
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
-            let Ok((_, length)) = recv(&self.socket, &mut buffer[..], RecvFlags::empty()) else { break };
-            let answer = &buffer[header..length];
-            if answer.first() == Some(&reply) && answer[4..] == packet[4..] {
-                return true;
-            }
-        }
-        false
-    }
-}
-
-fn checksum(packet: &[u8]) -> u16 {
-    let words = packet.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
-    let mut sum: u32 = words.sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
+fn asked(echo: &Echo, bytes: usize) -> bool {
+    echo.ask(bytes, 1, PATIENCE).is_ok_and(|answer| answer.is_some())
 }
 
 /// Bytes over TCP from one namespace to another; how long until the last one is read.
@@ -244,9 +197,9 @@ fn first_packets(world: &World, other: &Ns, round: u8) -> Vec<(u8, &'static str,
     for (new_ip, old_ip) in new.ips.iter().zip(old.ips.iter()) {
         for way in ["into", "out of"] {
             let netns = Ns::new();
-            let echo = if way == "into" { Echo::open(other, new_ip) } else { Echo::open(&netns, old_ip) };
+            let echo = if way == "into" { open(other, new_ip) } else { open(&netns, old_ip) };
             world.add(&new, &netns);
-            if !echo.asked(56) {
+            if !asked(&echo, USUAL) {
                 lost.push((round, way, new_ip));
             }
             world.delete(&new, Some(&netns));

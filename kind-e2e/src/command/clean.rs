@@ -48,7 +48,7 @@ pub(super) fn down(args: &DownArgs) -> Result<ExitCode, Failure> {
             (Err(error), None) => return Err(error.into()),
         }
         // What is left of one that was killed, or nothing.
-        clean::remove(&names, &mut Cleaned::default()).await?;
+        clean::remove(&names).await?;
         print::out(&format!("cluster `{}` is gone\n", names.cluster()));
         Ok(ExitCode::SUCCESS)
     })

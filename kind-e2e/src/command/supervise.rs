@@ -42,13 +42,13 @@ async fn run(order: Order) -> Result<ExitCode, Failure> {
     };
     let mut stop = std::pin::pin!(stop);
     let programs = order.programs.map(|[daemon, plugin]| Programs { daemon, plugin });
-    let names = match order.spec.check().map_err(ClusterError::from).and_then(|names| {
-        claim(&order.spec, &names)?;
-        Ok(names)
-    }) {
+    let names = match order.spec.check() {
         Ok(names) => names,
-        Err(error) => return Ok(answer_failed(&error)),
+        Err(error) => return Ok(answer_failed(&error.into())),
     };
+    if let Err(error) = claim(&order.spec, &names).await {
+        return Ok(answer_failed(&error));
+    }
     log_to(&names.dir().join("cluster.log"))?;
     let started = tokio::select! {
         biased;
@@ -59,7 +59,7 @@ async fn run(order: Order) -> Result<ExitCode, Failure> {
         Some(Ok(cluster)) => cluster,
         Some(Err(error)) => return Ok(answer_failed(&error)),
         None => {
-            terway_e2e::clean::remove(&names, &mut terway_e2e::clean::Cleaned::default()).await?;
+            terway_e2e::clean::remove(&names).await?;
             return Ok(ExitCode::FAILURE);
         }
     };

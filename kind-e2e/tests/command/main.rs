@@ -109,14 +109,15 @@ fn what_a_killed_cluster_left_is_taken_away_and_nothing_else() {
     }
     Netns::create(&foreign).expect("made");
     let process = owner(&killed);
+    // A record may name a process of somebody else by the time that it is read.
+    let mut other = Command::new("sleep").arg("60").spawn().expect("sleep is there");
+    let record = Process { pid: other.id(), ..process.clone() };
+    record.record(&Names::new(&killed).expect("valid").dir().join("n1/daemon.pid")).expect("written");
+    assert_eq!(namespaces(&killed).len(), 3);
+    // Whoever starts or cleans from now on takes away what is left, another test among them.
     kill(&process, Signal::KILL);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(until("it is dead", async || !process.runs()));
-    // Its record may name a process of somebody else by now.
-    let mut other = Command::new("sleep").arg("60").spawn().expect("sleep is there");
-    let record = Process { pid: other.id(), ..process };
-    record.record(&Names::new(&killed).expect("valid").dir().join("n1/daemon.pid")).expect("written");
-    assert_eq!(namespaces(&killed).len(), 3);
     told(&["clean"]);
     assert_eq!(namespaces(&killed), BTreeSet::new());
     assert!(!Names::new(&killed).expect("valid").dir().exists());
@@ -127,7 +128,9 @@ fn what_a_killed_cluster_left_is_taken_away_and_nothing_else() {
     other.kill().and_then(|()| other.wait()).expect("ours");
     Netns::remove(&foreign).expect("removed");
     // The next start cleans by itself.
-    kill(&owner(&running), Signal::KILL);
+    let process = owner(&running);
+    kill(&process, Signal::KILL);
+    runtime.block_on(until("it is dead", async || !process.runs()));
     let next = name();
     told(&["up", "--name", &next, "--no-agents", "--nodes", "1"]);
     assert_eq!(namespaces(&running), BTreeSet::new());
