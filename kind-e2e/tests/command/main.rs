@@ -20,6 +20,30 @@ use terway_e2e::{
 
 use common::{name, root, until};
 
+/// What names of namespaces begin with that are no cluster's.
+const FOREIGN: &str = "foreign-to-e2e-";
+
+/// Whether the kernel can be worked on. Clusters in the background outlive a test that was killed or has failed: those of
+/// test runs that have ended are ended, too, and their namespaces go.
+fn ready() -> bool {
+    if !root() {
+        return false;
+    }
+    let ended = |pid: &str| pid.parse::<u32>().is_ok_and(|pid| Process::of(pid).is_err());
+    for cluster in clean::clusters() {
+        if cluster.strip_prefix('t').and_then(|it| it.split_once('x')).is_some_and(|(pid, _)| ended(pid)) {
+            // Another test may be doing the same.
+            let _ended = e2e(&["down", "--name", &cluster]);
+        }
+    }
+    for name in Netns::names() {
+        if name.strip_prefix(FOREIGN).is_some_and(ended) {
+            let _removed = Netns::remove(&name);
+        }
+    }
+    true
+}
+
 fn e2e(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_terway-e2e")).args(args).output().expect("it runs")
 }
@@ -53,7 +77,7 @@ fn kill(process: &Process, signal: Signal) {
 
 #[test]
 fn a_cluster_runs_in_the_background_until_it_is_taken_down() {
-    if !root() {
+    if !ready() {
         return;
     }
     let name = name();
@@ -100,10 +124,10 @@ fn a_cluster_runs_in_the_background_until_it_is_taken_down() {
 
 #[test]
 fn what_a_killed_cluster_left_is_taken_away_and_nothing_else() {
-    if !root() {
+    if !ready() {
         return;
     }
-    let (killed, running, foreign) = (name(), name(), format!("foreign-{}", std::process::id()));
+    let (killed, running, foreign) = (name(), name(), format!("{FOREIGN}{}", std::process::id()));
     for name in [&killed, &running] {
         told(&["up", "--name", name, "--no-agents", "--nodes", "1"]);
     }
@@ -143,7 +167,7 @@ fn what_a_killed_cluster_left_is_taken_away_and_nothing_else() {
 
 #[test]
 fn an_interrupted_start_leaves_nothing() {
-    if !root() {
+    if !ready() {
         return;
     }
     let (name, dir) = (name(), tempfile::tempdir().expect("a folder"));
@@ -169,7 +193,7 @@ fn an_interrupted_start_leaves_nothing() {
 
 #[test]
 fn bad_input_is_told_with_what_is_allowed() {
-    if !root() {
+    if !ready() {
         return;
     }
     for (args, says) in [
