@@ -10,6 +10,7 @@ mod logs;
 mod ping;
 mod pod;
 mod print;
+mod run;
 mod status;
 mod supervise;
 mod up;
@@ -52,6 +53,8 @@ enum Command {
     Logs(logs::Args),
     /// Start, stop, kill or restart the agent of a node
     Agent(AgentArgs),
+    /// Play a scenario of terway-sim on a cluster of its own, and compare how both end
+    Run(run::Args),
     /// End a cluster and take everything of it away
     Down(clean::DownArgs),
     /// Take away what clusters left that were killed
@@ -137,6 +140,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Exec(args) => exec::exec(&args),
         Command::Ping(args) => ping::ping(&args),
         Command::Status(args) => status::status(&args),
+        Command::Run(args) => run::run(&args),
         Command::Logs(args) => logs::logs(&args),
         Command::Agent(args) => agent(&args),
         Command::Down(args) => clean::down(&args),

@@ -18,6 +18,7 @@ pub mod names;
 pub mod netns;
 pub mod node;
 mod observe;
+pub mod play;
 pub mod pod;
 pub mod process;
 pub mod programs;

@@ -6,14 +6,14 @@ mod model;
 
 pub(crate) use self::model::Wall;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use rand_chacha::rand_core::Rng as _;
-use terway_chaos::{Schedule, draw, swarm};
+use terway_chaos::{Schedule, draw, swarm, swarm::FaultRates};
 use terway_controlplane::leaks::Collector;
 use tokio::time::{Instant, sleep};
 
@@ -93,6 +93,8 @@ pub struct RunOutcome {
     pub schedule: Schedule,
     /// What the seed drew in a swarm run, for the summary: (what, value).
     pub drawn: Vec<(String, String)>,
+    /// What each node ended with, by name.
+    pub ends: Vec<NodeEnd>,
     /// How often the agent of the first node passed each crash point: what `crash-points` enumerates.
     pub points: BTreeMap<String, u64>,
 }
@@ -162,16 +164,48 @@ fn draw_run(spec: &RunSpec) -> Drawn {
             told.push((format!("{} faults", class.name()), format!("{kinds} kinds")));
         }
     }
-    let schedule = spec.schedule.clone().unwrap_or_else(|| {
-        let names: Vec<String> = (0..nodes).map(|index| format!("node-{index:05}")).collect();
-        let drawn = swarm::draw_schedule(&rates, spec.seed, &names, scenario.duration);
-        drawn.faults().iter().chain(scenario.schedule.faults()).cloned().collect()
-    });
+    let schedule = spec.schedule.clone().unwrap_or_else(|| schedule_of(scenario, &rates, spec.seed, nodes));
     // A replayed schedule fixes the number of nodes too.
     if spec.schedule.is_some() {
         nodes = scenario.nodes;
     }
     Drawn { nodes, schedule, told }
+}
+
+/// The faults that a seed draws for a scenario, and those that it names itself.
+pub fn schedule_of(scenario: &Scenario, rates: &FaultRates, seed: u64, nodes: u32) -> Schedule {
+    let names: Vec<String> = (0..nodes).map(|index| format!("node-{index:05}")).collect();
+    let drawn = swarm::draw_schedule(rates, seed, &names, scenario.duration);
+    drawn.faults().iter().chain(scenario.schedule.faults()).cloned().collect()
+}
+
+/// What a node's agent has when a run has come to rest, pods still there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct NodeEnd {
+    /// Pods with an address, as `namespace/name`.
+    pub pods: BTreeSet<String>,
+    /// Addresses that they have; a pair of both families counts once.
+    pub in_use: usize,
+    /// Pods that could be served at once.
+    pub idle: u32,
+    /// ENIs in use.
+    pub enis: usize,
+}
+
+fn ends(world: &World) -> Vec<NodeEnd> {
+    let end = |node: Arc<crate::node::SimNode>| {
+        let Some((agent, _)) = node.agent() else { return NodeEnd::default() };
+        let snapshot = agent.snapshot();
+        let in_use =
+            |eni: &&terway_agent::store::EniRecord| eni.phase == terway_agent::store::EniPhase::InUse;
+        NodeEnd {
+            pods: snapshot.allocations.iter().map(|allocation| allocation.pod.to_string()).collect(),
+            in_use: snapshot.allocations.len(),
+            idle: snapshot.idle,
+            enis: snapshot.enis.iter().filter(in_use).count(),
+        }
+    };
+    world.nodes().into_iter().map(end).collect()
 }
 
 /// Runs a scenario. The progress is told about four times per percent.
@@ -263,7 +297,8 @@ pub(crate) async fn simulate(
     let first = world.node(&world.node_name(0));
     let points = first.map(|node| node.points.passed()).unwrap_or_default();
     let points = points.into_iter().map(|(point, count)| (point.to_owned(), count)).collect();
-    Ok(RunOutcome { figures, pending, schedule: drawn.schedule, drawn: drawn.told, points })
+    let ends = ends(&world);
+    Ok(RunOutcome { figures, pending, schedule: drawn.schedule, drawn: drawn.told, ends, points })
 }
 
 fn start_all(world: &Arc<World>, drawn: &Drawn, begun: Instant) -> Result<(), RunError> {

@@ -91,6 +91,8 @@ impl Cluster {
             known: "pods, nodes and outside; IPv6 with --ip-stack dual".to_owned(),
         };
         let ip = self.ips(to)?.into_iter().find(|ip| ip.is_ipv6() == v6).ok_or_else(|| nowhere(to))?;
+        // An address that the cloud gave a moment ago is the router's concern first.
+        self.vpc.settled().await;
         let (source, at) = (self.netns(from)?.ok_or_else(|| nowhere(from))?, self.netns(to)?);
         Ok(blocking(move || traffic::send(&source, at.as_ref(), ip, load)).await)
     }

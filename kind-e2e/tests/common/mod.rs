@@ -15,6 +15,7 @@ use terway_e2e::{
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take.
+#[allow(dead_code, reason = "not every program of tests waits")]
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether the kernel can be worked on. Says so aloud where it cannot.
@@ -33,6 +34,7 @@ pub(crate) fn name() -> String {
 }
 
 /// Waits until something is so.
+#[allow(dead_code, reason = "not every program of tests waits")]
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is: impl FnMut() -> F) {
     let start = Instant::now();
     while !is().await {
