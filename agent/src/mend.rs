@@ -16,8 +16,8 @@ use crate::{
     store::Allocation,
 };
 
-/// Time between passes when nothing tells of a change.
-const TICK: Duration = Duration::from_secs(60);
+/// Time between passes when nothing tells of a change, as the original's: for what the kernel gives no notice of.
+const TICK: Duration = Duration::from_secs(300);
 /// From a notice to the look: an ADD or a DEL makes dozens of changes, and they come in crowds.
 const SETTLE: Duration = Duration::from_secs(2);
 /// From what looks like damage to the look that decides. With [`SETTLE`] and the time of a pass, damage is mended

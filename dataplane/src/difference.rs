@@ -79,6 +79,15 @@ pub fn repair_eni(actual: &Side, desired: &Side) -> Vec<NetOp> {
     diff(&have, &desired)
 }
 
+/// The changes that take from an ENI what it was given, and leave alone what others put on it.
+pub fn take_back(actual: &Side, given: &Side) -> Vec<NetOp> {
+    let mut ours = Side { links: actual.links.clone(), ..Side::default() };
+    for object in actual.objects().filter(|object| given.has(object)) {
+        ours.insert(object);
+    }
+    diff(&NetState::of_host(ours), &NetState::default())
+}
+
 /// Everything that is not as it should be, each named once; empty when CHECK passes.
 pub fn differences(actual: &NetState, desired: &NetState) -> Vec<Difference> {
     let actual = tolerate(actual, desired);

@@ -5,8 +5,12 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+use terway_core::host::Endpoint;
+
 use crate::{
     desired::{ENI_TABLE_BASE, host_net},
+    name,
     op::sysctl_link,
     pod::PodNet,
     state::{MAIN_TABLE, Route, Side},
@@ -47,6 +51,22 @@ pub fn of_eni(host: &Side, link: &str, gateways: &[IpAddr]) -> Side {
     let settings = host.sysctls.iter().filter(|(key, _)| sysctl_link(key).is_none_or(|of| of == link));
     side.sysctls.extend(settings.map(|(key, value)| (key.clone(), *value)));
     side
+}
+
+/// Host ends of pods with their sandboxes and the addresses that are routed to them, sorted by name.
+pub fn endpoints(host: &Side) -> Vec<Endpoint> {
+    let is_host = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
+    let routed = |link: &str| {
+        let here = host.routes.iter().filter(|route| route.table == MAIN_TABLE && route.dev == link);
+        here.map(|route| route.dst).filter(is_host).map(|net| net.addr()).collect()
+    };
+    let ends = host.links.iter().filter(|(name, _)| name.starts_with(name::HOST_PREFIX));
+    ends.map(|(link, end)| Endpoint {
+        link: link.clone(),
+        container: name::owner(link, end.alias.as_deref(), end.mac).map(|(container, _)| container),
+        addresses: routed(link),
+    })
+    .collect()
 }
 
 /// All that is on a link, without it and its settings. A full node has thousands of objects, and this is asked for

@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use terway_chaos::{Fault, FaultKind, Schedule, Target as Aim};
-use terway_core::{address::Stack, id::PodKey};
+use terway_core::address::Stack;
 use terway_sim::{
     inject::translate,
-    run::{NodeEnd, schedule_of},
+    run::{NodeEnd, RunError, RunOutcome, RunSpec, TextTrace, schedule_of},
     scenario::{Scenario, TracePod},
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -95,6 +95,20 @@ pub fn spec_of(scenario: &Scenario, name: &str) -> Result<ClusterSpec, PlayError
         spec.eni_conf.insert("ip_stack".into(), "dual".into());
     }
     Ok(spec)
+}
+
+/// The same scenario and seed in the simulator. It has a runtime of its own: not from within one.
+pub fn simulate(scenario: &Scenario, seed: u64) -> Result<RunOutcome, RunError> {
+    let spec = RunSpec {
+        scenario: scenario.clone(),
+        seed,
+        schedule: None,
+        bug: None,
+        text: TextTrace::Off,
+        overrides: Vec::new(),
+        file: None,
+    };
+    terway_sim::run::run(&spec, &mut |_| {})
 }
 
 /// Plays a scenario on its cluster, to its end and until everything is at rest.
@@ -225,7 +239,7 @@ async fn look(cluster: &Cluster) -> Option<Vec<NodeEnd>> {
             line.rsplit(' ').next()?.parse::<f64>().ok()
         };
         let here = pods.iter().filter(|pod| pod.spec.node == index + 1);
-        let here: BTreeSet<String> = here.map(|pod| key(&pod.spec.pod)).collect();
+        let here: BTreeSet<String> = here.map(|pod| pod.spec.pod.to_string()).collect();
         ends.push(NodeEnd {
             pods: here,
             in_use: figure("terway_ip_allocated_total ")? as usize,
@@ -234,8 +248,4 @@ async fn look(cluster: &Cluster) -> Option<Vec<NodeEnd>> {
         });
     }
     Some(ends)
-}
-
-fn key(pod: &PodKey) -> String {
-    pod.to_string()
 }

@@ -59,6 +59,7 @@ impl SimHost {
     pub fn plug(&self, mac: Mac) {
         self.inner().kernel.plug(mac);
         self.changed.notify_waiters();
+        self.drift.notify_one();
     }
 
     /// A NIC vanishes.
@@ -90,7 +91,7 @@ impl SimHost {
     pub fn tamper(&self, op: &NetOp) -> io::Result<()> {
         let mut inner = self.inner();
         inner.touched = true;
-        let done = inner.kernel.one(None, op);
+        let done = inner.kernel.one(op);
         drop(inner);
         self.drift.notify_one();
         done
@@ -121,7 +122,7 @@ impl Inner {
     /// Makes changes as far as they can be made.
     fn mend(&mut self, ops: &[NetOp], mended: &mut Mended) {
         for op in ops {
-            match self.kernel.one(None, op) {
+            match self.kernel.one(op) {
                 Ok(()) => mended.objects.push(op.change.kind()),
                 Err(error) => mended.refused.push(error.to_string()),
             }

@@ -18,12 +18,12 @@ use terway_core::{
 };
 use terway_dataplane::{
     desired::{DesiredError, desired, desired_eni},
-    diff::{diff, diff_new},
+    diff::diff_new,
     difference, name,
     op::{Change, NetOp, Object},
     pod::{EniLink, EniNet, HostFacts},
     select,
-    state::{Link, LinkKind, MAIN_TABLE, NetState, Place, Select, Side},
+    state::{Link, LinkKind, MAIN_TABLE, NetState, Select, Side},
 };
 
 /// MTU of every NIC.
@@ -114,68 +114,41 @@ impl Kernel {
         &self.host
     }
 
-    /// The side of a sandbox, if it has a namespace.
-    pub fn pod(&self, container: &ContainerId) -> Option<&Side> {
-        self.pods.get(container)
-    }
-
     /// Host ends of pods, sorted by name.
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        let ends = self.host.links.iter().filter(|(name, _)| name.starts_with(name::HOST_PREFIX));
-        let routed = |link: &str| {
-            let routes = self.host.routes.iter();
-            let here = routes.filter(|route| route.table == MAIN_TABLE && route.dev == link);
-            here.filter(|route| is_host(&route.dst)).map(|route| route.dst.addr()).collect()
-        };
-        ends.map(|(link, end)| Endpoint {
-            link: link.clone(),
-            container: name::owner(link, end.alias.as_deref(), end.mac).map(|(container, _)| container),
-            addresses: routed(link),
-        })
-        .collect()
+        select::endpoints(&self.host)
     }
 
     /// Makes changes in the host and one sandbox. All or none.
     pub fn apply(&mut self, container: Option<&ContainerId>, ops: &[NetOp]) -> io::Result<()> {
-        let mut done: Vec<&NetOp> = Vec::new();
-        for op in ops {
-            if let Err(error) = self.one(container, op) {
-                for op in done.iter().rev().filter_map(|op| op.inverse()) {
-                    // What cannot be undone was not done by us.
-                    let _ = self.one(container, &op);
+        self.within(container, |state| {
+            for (done, op) in ops.iter().enumerate() {
+                if let Err(error) = change(state, op) {
+                    for op in ops[..done].iter().rev().filter_map(NetOp::inverse) {
+                        // What cannot be undone was not done by us.
+                        let _ = change(state, &op);
+                    }
+                    return Err(error);
                 }
-                return Err(error);
             }
-            done.push(op);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    /// Makes one change, or refuses it.
-    pub fn one(&mut self, container: Option<&ContainerId>, op: &NetOp) -> io::Result<()> {
-        let absent = Side::default();
-        let pod = container.and_then(|container| self.pods.get(container)).unwrap_or(&absent);
-        let (here, there) = match op.place {
-            Place::Host => (&self.host, pod),
-            Place::Pod => (pod, &self.host),
-        };
-        if let Some(errno) = refusal(&op.change, here, there) {
-            let source = io::Error::from(errno);
-            return Err(io::Error::new(source.kind(), format!("cannot {op}: {source}")));
-        }
-        let mut state = NetState {
-            host: std::mem::take(&mut self.host),
-            pod: container.and_then(|container| self.pods.remove(container)).unwrap_or_default(),
-        };
-        op.change(&mut state);
-        if let Change::SetUp { dev, up: false } = &op.change {
-            flush(state.side_mut(op.place), dev);
-        }
+    /// Makes one change on the host, or refuses it.
+    pub fn one(&mut self, op: &NetOp) -> io::Result<()> {
+        self.within(None, |state| change(state, op))
+    }
+
+    fn within<T>(&mut self, container: Option<&ContainerId>, work: impl FnOnce(&mut NetState) -> T) -> T {
+        let pod = container.and_then(|container| self.pods.remove(container)).unwrap_or_default();
+        let mut state = NetState { host: std::mem::take(&mut self.host), pod };
+        let outcome = work(&mut state);
         self.host = state.host;
         if let Some(container) = container {
             self.pods.insert(container.clone(), state.pod);
         }
-        Ok(())
+        outcome
     }
 
     /// What the plugin does for ADD: looks, and makes what is missing. All or nothing.
@@ -234,12 +207,7 @@ impl Kernel {
     pub fn tear_down(&self, nic: &Nic) -> io::Result<Vec<NetOp>> {
         let (eni, facts) = (eni_net(nic), self.facts());
         let Ok(wanted) = desired_eni(&eni, &facts) else { return Ok(Vec::new()) };
-        let actual = self.of_eni(&eni, &facts);
-        let mut ours = Side { links: actual.links.clone(), ..Side::default() };
-        for object in actual.objects().filter(|object| wanted.has(object)) {
-            ours.insert(object);
-        }
-        Ok(diff(&NetState::of_host(ours), &NetState::default()))
+        Ok(difference::take_back(&self.of_eni(&eni, &facts), &wanted))
     }
 
     fn of_eni(&self, eni: &EniNet, facts: &HostFacts) -> Side {
@@ -306,8 +274,17 @@ fn eni_net(nic: &Nic) -> EniNet {
     EniNet { mac: nic.mac, gateway: nic.gateway, node_ip: Ipv4Addr::new(192, 0, 2, 1), mtu: MTU }
 }
 
-fn is_host(net: &IpNet) -> bool {
-    net.prefix_len() == net.max_prefix_len()
+/// Makes one change, or refuses it.
+fn change(state: &mut NetState, op: &NetOp) -> io::Result<()> {
+    if let Some(errno) = refusal(&op.change, state.side(op.place), state.side(op.place.other())) {
+        let source = io::Error::from(errno);
+        return Err(io::Error::new(source.kind(), format!("cannot {op}: {source}")));
+    }
+    op.change(state);
+    if let Change::SetUp { dev, up: false } = &op.change {
+        flush(state.side_mut(op.place), dev);
+    }
+    Ok(())
 }
 
 fn lookup(side: &Side, table: u32, dst: IpAddr) -> Option<&terway_dataplane::state::Route> {
@@ -371,12 +348,53 @@ fn refused_object(object: &Object, here: &Side) -> Option<Errno> {
 
 #[cfg(test)]
 mod tests {
-    use terway_core::host::Gateways;
+    use terway_core::{
+        address::PodIps,
+        host::{Bandwidth, Gateways},
+        id::PodKey,
+    };
+    use terway_dataplane::state::{Place, Rule};
 
     use super::*;
 
     const PRIMARY: Mac = Mac([0, 0x16, 0x3e, 0, 0, 1]);
     const ENI: Mac = Mac([0, 0x16, 0x3e, 0, 0, 2]);
+
+    #[test]
+    fn a_packet_leaves_by_the_eni_that_has_its_source_and_is_lost_where_that_is_broken() {
+        let mut kernel = Kernel::new(PRIMARY);
+        kernel.plug(ENI);
+        let gateway = Gateways { v4: [10, 0, 0, 253].into(), v6: None };
+        let ops = kernel.set_up(&Nic { mac: ENI, gateway }).expect("there");
+        kernel.apply(None, &ops).expect("applied");
+        let pod = |n: u8| PodNet {
+            pod: PodKey::new("default", format!("pod-{n}")),
+            container: format!("sandbox-{n}").into(),
+            ifname: "eth0".into(),
+            ips: PodIps { v4: [10, 0, 0, n].into(), v6: None },
+            eni_mac: ENI,
+            gateway,
+            mtu: 0,
+            default_route: true,
+            extra_routes: Vec::new(),
+            bandwidth: Bandwidth::default(),
+        };
+        for n in [1, 2] {
+            kernel.add_pod(&pod(n)).expect("built");
+        }
+        let ip = |n: u8| IpAddr::from([10, 0, 0, n]);
+        let outside = IpAddr::from([198, 51, 100, 1]);
+        let walk = |kernel: &Kernel, to| kernel.walk(&pod(1).container, ip(1), to);
+        assert_eq!(walk(&kernel, ip(2)), Ok(Exit::Pod(pod(2).container)));
+        assert_eq!(walk(&kernel, outside), Ok(Exit::Nic(ENI)));
+        let from = |rule: &&Rule| rule.select == Select::From(ip(1).into());
+        let rule = kernel.host().rules.iter().find(from).expect("there").clone();
+        let del = NetOp::new(Place::Host, Change::Del(Object::Rule(rule)));
+        kernel.one(&del).expect("removed");
+        assert_eq!(walk(&kernel, outside), Ok(Exit::Nic(PRIMARY)), "the VPC would drop it there");
+        kernel.remove_pod(&pod(2).container);
+        assert_eq!(walk(&kernel, ip(2)), Ok(Exit::Nic(PRIMARY)));
+    }
 
     #[test]
     fn enis_of_one_vswitch_are_set_up_beside_each_other() {

@@ -112,7 +112,7 @@ pub(crate) async fn run(options: Options, mut loaded: Loaded) -> Result<(), RunE
     }
     tokio::pin!(stop);
     let served = serve(&options, &mut loaded, &web, &spawner);
-    let (agent, server) = tokio::select! {
+    let (agent, sources, server) = tokio::select! {
         biased;
         signal = &mut stop => {
             tracing::info!(signal, "stopped before pods could be served");
@@ -132,7 +132,7 @@ pub(crate) async fn run(options: Options, mut loaded: Loaded) -> Result<(), RunE
             }
             error = agent.failed() => return Err(error.into()),
             outcome = &mut ended => return outcome.map_err(RunError::Service),
-            _ = reload.recv() => reread(&options, &agent),
+            _ = reload.recv() => reread(&options, &agent, &sources).await,
         }
     }
     // Calls under way are finished, new ones find nobody and are tried again or left on disk.
@@ -150,13 +150,19 @@ type Server = (
     std::pin::Pin<Box<dyn Future<Output = Result<(), tonic::transport::Error>> + Send>>,
 );
 
+/// Where vSwitches without a zone are asked for.
+struct Sources {
+    cloud: Arc<dyn Cloud>,
+    metadata: Arc<dyn Metadata>,
+}
+
 /// Brings everything up to the point where pods can be served, and says so to the runtime.
 async fn serve(
     options: &Options,
     loaded: &mut Loaded,
     web: &Web,
     spawner: &Arc<dyn Spawner>,
-) -> Result<(Agent, Server), RunError> {
+) -> Result<(Agent, Sources, Server), RunError> {
     let name = NodeName::from(options.node_name.as_str());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy = Arc::new(SystemEntropy);
@@ -168,11 +174,12 @@ async fn serve(
     let meter = Arc::new(CloudMeter(metrics.clone()));
     let cloud: Arc<dyn Cloud> = Arc::new(Budgeted::new(Arc::new(client), budget.share("node"), Some(meter)));
     let host = node::host(spawner, options.node_ip, conflist::mtu(&loaded.conflist)).await?;
-    place_vswitches(loaded, &*cloud, &*metadata).await;
     let metadata = Arc::new(MetadataMeter { inner: metadata, metrics: metrics.clone() });
+    let sources = Sources { cloud, metadata };
+    place_vswitches(loaded, &sources).await;
     let ports = Ports {
-        cloud,
-        metadata,
+        cloud: sources.cloud.clone(),
+        metadata: sources.metadata.clone(),
         host: Arc::new(HostMeter::new(Arc::new(host), metrics.clone())),
         disk: Arc::new(FileDisk::new(options.state_dir.join(STORE))),
         clock: clock.clone(),
@@ -191,14 +198,14 @@ async fn serve(
     spawn::spawn(spawner, "events", send_events);
     let service = Service { agent: agent.clone(), events, metrics };
     let server = listen(&options.socket, service)?;
-    spawn::spawn(spawner, "spool", spool::watch(Arc::new(agent.clone()), spooled));
+    spawn::spawn(spawner, "spool", spool::watch(agent.clone(), spooled));
     // Set once, here.
     let _ = web.serving.set(agent.clone());
     if !options.cni_conf_dir.as_os_str().is_empty() {
         let written = conflist::write(&options.cni_conf_dir, &loaded.conflist)?;
         tracing::info!(node = %name, config = %loaded.path.display(), conflist_written = written, "pods can be served");
     }
-    Ok((agent, server))
+    Ok((agent, sources, server))
 }
 
 fn listen(path: &Path, service: Service) -> Result<Server, SocketError> {
@@ -239,11 +246,11 @@ fn given(options: &Options, loaded: &Loaded) -> Given {
 
 /// Finds the zones of vSwitches that were given without one. One that the cloud does not tell of is told, and is of no
 /// use to this node.
-async fn place_vswitches(loaded: &mut Loaded, cloud: &dyn Cloud, metadata: &dyn Metadata) {
+async fn place_vswitches(loaded: &mut Loaded, sources: &Sources) {
     if loaded.vswitch_ids.is_empty() {
         return;
     }
-    let zone = match metadata.identity().await {
+    let zone = match sources.metadata.identity().await {
         Ok(identity) => identity.zone,
         Err(error) => {
             tracing::warn!(%error, "`vswitch_ids` cannot be placed");
@@ -251,7 +258,7 @@ async fn place_vswitches(loaded: &mut Loaded, cloud: &dyn Cloud, metadata: &dyn 
         }
     };
     for id in std::mem::take(&mut loaded.vswitch_ids) {
-        match cloud.describe_vswitches(&VSwitchFilter::Id(id.clone()), None).await {
+        match sources.cloud.describe_vswitches(&VSwitchFilter::Id(id.clone()), None).await {
             Ok(page) => {
                 let Some(found) = page.rows.first() else {
                     tracing::warn!(vswitch = %id, "a vSwitch of `vswitch_ids` does not exist");
@@ -272,9 +279,10 @@ async fn place_vswitches(loaded: &mut Loaded, cloud: &dyn Cloud, metadata: &dyn 
 }
 
 /// SIGHUP: what can change while pods are served is taken over, the rest is told.
-fn reread(options: &Options, agent: &Agent) {
+async fn reread(options: &Options, agent: &Agent, sources: &Sources) {
     match config::load(options) {
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            place_vswitches(&mut loaded, sources).await;
             agent.replace_vswitches(&loaded.agent);
             tracing::info!(
                 "configuration read again: vSwitches are taken over; other keys count from the next start"

@@ -1,9 +1,6 @@
 //! Releases that plugins left on disk because nobody listened, or because the answer was lost.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use terway_agent::Agent;
 use terway_core::rpc::RpcError;
@@ -43,7 +40,7 @@ pub(crate) async fn replay(agent: &Agent, folder: &Path) -> Result<usize, SpoolE
 }
 
 /// Replays for as long as the daemon runs.
-pub(crate) async fn watch(agent: Arc<Agent>, folder: PathBuf) {
+pub(crate) async fn watch(agent: Agent, folder: PathBuf) {
     loop {
         sleep(PERIOD).await;
         if let Err(error) = replay(&agent, &folder).await {

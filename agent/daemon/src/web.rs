@@ -20,7 +20,7 @@ use terway_agent::Agent;
 use terway_core::spawn::{self, Spawner};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::TcpListener,
     sync::Semaphore,
     time::{Duration, sleep, timeout},
 };
@@ -69,33 +69,40 @@ impl Web {
     pub(crate) async fn on_tcp(&self, address: SocketAddr) -> Result<(), WebError> {
         let listener =
             TcpListener::bind(address).await.map_err(|source| WebError::Tcp { address, source })?;
-        let web = self.clone();
-        spawn::spawn(&self.spawner, "web", async move {
-            let room = Arc::new(Semaphore::new(CONNECTIONS));
-            loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => web.connection(&room, stream).await,
-                    Err(_) => sleep(PAUSE).await,
-                }
-            }
+        let listener = Arc::new(listener);
+        self.serve(move || {
+            let listener = listener.clone();
+            async move { listener.accept().await.map(|(stream, _)| stream) }
         });
         Ok(())
     }
 
     /// Serves on a unix socket.
     pub(crate) fn on_unix(&self, path: &Path) -> Result<(), WebError> {
-        let listener: UnixListener = socket::listen(path).map_err(WebError::Unix)?;
+        let listener = socket::listen(path).map_err(WebError::Unix)?;
+        let listener = Arc::new(listener);
+        self.serve(move || {
+            let listener = listener.clone();
+            async move { listener.accept().await.map(|(stream, _)| stream) }
+        });
+        Ok(())
+    }
+
+    fn serve<S, F>(&self, accept: impl Fn() -> F + Send + Sync + 'static)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = io::Result<S>> + Send,
+    {
         let web = self.clone();
         spawn::spawn(&self.spawner, "web", async move {
             let room = Arc::new(Semaphore::new(CONNECTIONS));
             loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => web.connection(&room, stream).await,
+                match accept().await {
+                    Ok(stream) => web.connection(&room, stream).await,
                     Err(_) => sleep(PAUSE).await,
                 }
             }
         });
-        Ok(())
     }
 
     async fn connection<S>(&self, room: &Arc<Semaphore>, stream: S)

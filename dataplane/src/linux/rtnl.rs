@@ -23,12 +23,12 @@ use super::{
 };
 use crate::{
     desired::{DesiredError, desired, desired_eni},
-    difference, name,
+    difference,
     op::{Change, NetOp},
     orphan::{self, Owners, PodIf, Repairs},
     pod::{EniNet, HostFacts, PodNet},
     select,
-    state::{LinkKind, NetState, Place, Side},
+    state::{LinkKind, Place, Side},
 };
 
 /// How often a dump is begun anew because the state changed under it or another dump was under way. With
@@ -165,13 +165,8 @@ impl Kernel {
             return Ok(Vec::new());
         }
         let wanted = desired_eni(eni, &facts)?;
-        let mut actual = self.observe_eni(eni, &facts).await?;
-        let given: Vec<_> = wanted.objects().collect();
-        let foreign: Vec<_> = actual.objects().filter(|object| !given.contains(object)).collect();
-        for object in &foreign {
-            actual.remove(object);
-        }
-        let ops = crate::diff::diff(&NetState::of_host(actual), &NetState::default());
+        let actual = self.observe_eni(eni, &facts).await?;
+        let ops = difference::take_back(&actual, &wanted);
         match self.apply(&ops).await {
             Err(_) if !self.is_there(eni.mac).await? => Ok(Vec::new()),
             outcome => Ok(outcome.map(|()| ops)?),
@@ -226,14 +221,7 @@ impl Kernel {
 
     /// Host ends of pods with the addresses that are routed to them, sorted by name.
     pub async fn endpoints(&self) -> Result<Vec<Endpoint>, ObserveError> {
-        let snapshot = self.snapshot().await?;
-        let ends = snapshot.side().links.iter().filter(|(name, _)| name.starts_with(name::HOST_PREFIX));
-        let endpoints = ends.map(|(link, end)| Endpoint {
-            link: link.clone(),
-            container: name::owner(link, end.alias.as_deref(), end.mac).map(|(container, _)| container),
-            addresses: snapshot.routed_to(link),
-        });
-        Ok(endpoints.collect())
+        Ok(select::endpoints(self.snapshot().await?.side()))
     }
 
     /// Resolves when the node's interfaces are others than these. A pod's links come and go without being told.

@@ -1,6 +1,6 @@
 //! A namespace's state, put together from the answers to the dumps.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use netlink_packet_route::RouteNetlinkMessage as Message;
 use terway_core::id::Mac;
@@ -114,12 +114,5 @@ impl Snapshot {
     /// Hardware addresses of the node's interfaces.
     pub(crate) fn nics(&self) -> Vec<Mac> {
         self.facts().enis.into_keys().collect()
-    }
-
-    /// Addresses routed to a link in the main table.
-    pub(crate) fn routed_to(&self, link: &str) -> Vec<IpAddr> {
-        let host = |net: &ipnet::IpNet| net.prefix_len() == net.max_prefix_len();
-        let routes = self.side.routes.iter().filter(|route| route.table == MAIN_TABLE && route.dev == link);
-        routes.map(|route| route.dst).filter(host).map(|net| net.addr()).collect()
     }
 }

@@ -8,10 +8,7 @@ use terway_e2e::{
     play::{self, Played},
     programs::Programs,
 };
-use terway_sim::{
-    run::{NodeEnd, RunSpec, TextTrace, run as simulate},
-    scenario::Scenario,
-};
+use terway_sim::{run::NodeEnd, scenario::Scenario};
 use tokio::signal::ctrl_c;
 
 use super::{Which, failure::Failure, print, runtime};
@@ -53,7 +50,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let own = std::env::current_exe().map_err(|error| bad(error.to_string()))?;
     let programs = Programs::find(&own, |name| std::env::var_os(name).map(Into::into))
         .map_err(|error| bad(error.to_string()))?;
-    let simulated = if args.alone { None } else { Some(simulated(&scenario, args.seed)?) };
+    let simulated = if args.alone {
+        None
+    } else {
+        let outcome = play::simulate(&scenario, args.seed).map_err(|error| bad(error.to_string()))?;
+        Some(outcome.ends)
+    };
     print::err(&format!(
         "playing `{}` on {} nodes for {} s",
         scenario.name,
@@ -78,21 +80,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         as_text(&played, simulated.as_deref(), same)
     });
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn simulated(scenario: &Scenario, seed: u64) -> Result<Vec<NodeEnd>, Failure> {
-    let spec = RunSpec {
-        scenario: scenario.clone(),
-        seed,
-        schedule: None,
-        bug: None,
-        text: TextTrace::Off,
-        overrides: Vec::new(),
-        file: None,
-    };
-    simulate(&spec, &mut |_| {})
-        .map(|outcome| outcome.ends)
-        .map_err(|error| Failure::input(error.to_string()))
 }
 
 fn as_json(played: &Played, simulated: Option<&[NodeEnd]>, same: bool) -> String {

@@ -6,10 +6,7 @@ mod common;
 use std::path::Path;
 
 use terway_e2e::{cluster::Cluster, play, programs::Programs};
-use terway_sim::{
-    run::{NodeEnd, RunSpec, TextTrace, run as simulate},
-    scenario::Scenario,
-};
+use terway_sim::scenario::Scenario;
 
 use crate::common::{name, root};
 
@@ -22,24 +19,11 @@ fn scenario(more: &[&str]) -> Scenario {
     Scenario::from_toml(&text, &set).expect("valid")
 }
 
-fn simulated(scenario: &Scenario, seed: u64) -> Vec<NodeEnd> {
-    let spec = RunSpec {
-        scenario: scenario.clone(),
-        seed,
-        schedule: None,
-        bug: None,
-        text: TextTrace::Off,
-        overrides: Vec::new(),
-        file: None,
-    };
-    let outcome = simulate(&spec, &mut |_| {}).expect("it can be run");
-    assert!(outcome.figures.passed, "{:?} {:?}", outcome.figures.violations, outcome.pending);
-    outcome.ends
-}
-
 /// The simulator has a runtime of its own, so it runs before that of the cluster.
 fn both_end_alike(scenario: &Scenario, faults: usize) {
-    let expected = simulated(scenario, 1);
+    let outcome = play::simulate(scenario, 1).expect("it can be run");
+    assert!(outcome.figures.passed, "{:?} {:?}", outcome.figures.violations, outcome.pending);
+    let expected = outcome.ends;
     let pods: usize = expected.iter().map(|end| end.pods.len()).sum();
     assert_eq!(pods, 16, "two of three pods of the recording stay: {expected:?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -18,7 +18,7 @@ use terway_core::{
     id::{ContainerId, EniId},
 };
 
-use crate::{node::SimNode, world::World};
+use crate::{kernel::Exit, node::SimNode, world::World};
 
 /// What the cloud holds and nobody owns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,9 +51,37 @@ pub fn pending(world: &World) -> Vec<String> {
         pending
             .extend(differences(world, &node, &snapshot).into_iter().map(|what| format!("{name}: {what}")));
         pending.extend(level(&node, &snapshot).into_iter().map(|(_, what)| format!("{name}: {what}")));
+        pending.extend(astray(world, &node).into_iter().map(|what| format!("{name}: {what}")));
     }
     pending.extend(orphans(world).into_iter().map(|eni| format!("{} belongs to no node", eni.id)));
     pending
+}
+
+/// Somewhere outside of every VPC, in each family.
+const OUTSIDE: (IpAddr, IpAddr) = (
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1)),
+);
+
+/// Pods whose packets do not leave by the ENI that the cloud gave their address to.
+fn astray(world: &World, node: &SimNode) -> Vec<String> {
+    let mut astray = Vec::new();
+    for (container, sandbox) in world.oracle.on_node(&node.name) {
+        for ip in &sandbox.ips {
+            let owner = world.cloud.owner_of(*ip).and_then(|(eni, ..)| world.cloud.eni(&eni));
+            // An address that nobody has is told of elsewhere.
+            let Some(eni) = owner else { continue };
+            let to = if ip.is_ipv4() { OUTSIDE.0 } else { OUTSIDE.1 };
+            match node.host.look(|kernel| kernel.walk(&container, *ip, to)) {
+                Ok(Exit::Nic(mac)) if mac == eni.mac => {}
+                Ok(exit) => {
+                    astray.push(format!("{ip} of pod {} leaves by {exit:?}, not by {}", sandbox.pod, eni.id));
+                }
+                Err(why) => astray.push(format!("{ip} of pod {} gets nowhere: {why}", sandbox.pod)),
+            }
+        }
+    }
+    astray
 }
 
 /// Reports every breach that is left when the liveness bound has passed.
@@ -89,6 +117,9 @@ pub fn judge(world: &World) -> Leaks {
         }
         for (id, what) in level(&node, &snapshot) {
             world.oracle.breach(id, at, name, what);
+        }
+        for what in astray(world, &node) {
+            world.oracle.breach(InvariantId::I16, at, name, what);
         }
     }
     for eni in orphans(world) {

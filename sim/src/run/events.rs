@@ -34,6 +34,8 @@ pub(super) async fn run(world: Arc<World>, begun: Instant) {
             }
             EventKind::Autoscale { remove, add } => {
                 let left = leave(&world, number, remove).await;
+                // One that was made anew meanwhile by another hand is not free.
+                free.retain(|index| world.node(&world.node_name(*index)).is_none());
                 for _ in 0..add {
                     let index = if free.is_empty() {
                         next += 1;
