@@ -1,0 +1,15 @@
+//! NetworkPolicy, from the API object to the packet.
+//!
+//! Without the feature `std` this crate is what the kernel's program is made of; the same source is the library that
+//! explains, simulates and is fuzzed:
+//!
+//!
+//! With `std`:
+//!
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+pub mod layout;
+pub mod maps;
+#[cfg(feature = "std")]
+pub mod model;
