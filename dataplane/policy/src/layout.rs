@@ -157,8 +157,9 @@ pub struct CidrKey {
 pub struct RuleSet {
     /// `RULES_*`.
     pub flags: u32,
-    /// Pages of the first level, for TCP, UDP and SCTP; 0 is "no port of this protocol is named".
-    pub ports: [u32; 3],
+    /// Pages of the first level for TCP, UDP and SCTP, then a page by IP protocol number for all others; 0 is "no rule
+    /// names any".
+    pub ports: [u32; 4],
     /// Rules for any peer and everything.
     pub any: Best,
 }
@@ -263,6 +264,8 @@ pub const FLOW_FIN_OPENER: u8 = 2;
 pub const FLOW_FIN_ANSWERER: u8 = 4;
 /// A reset was seen.
 pub const FLOW_RESET: u8 = 8;
+/// The flow is the node's own, or the pod's with itself: no policy is asked.
+pub const FLOW_EXEMPT: u8 = 32;
 /// The flow goes to a service address that is translated behind this hook; its egress is judged there.
 pub const FLOW_PENDING: u8 = 16;
 

@@ -12,4 +12,10 @@
 pub mod layout;
 pub mod maps;
 #[cfg(feature = "std")]
+pub mod memory;
+#[cfg(feature = "std")]
 pub mod model;
+#[cfg(feature = "std")]
+pub mod op;
+pub mod packet;
+pub mod verdict;
