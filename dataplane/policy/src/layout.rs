@@ -58,7 +58,7 @@ impl Best {
     /// The better of both in each tier.
     #[inline(always)]
     #[must_use]
-    pub fn min(self, other: Self) -> Self {
+    pub fn better(self, other: Self) -> Self {
         Self {
             admin: if other.admin < self.admin { other.admin } else { self.admin },
             policy: if other.policy < self.policy { other.policy } else { self.policy },
@@ -170,8 +170,9 @@ pub const RULES_ISOLATED: u32 = 1;
 pub const RULES_PORTS: u32 = 2;
 /// Some rule names peers.
 pub const RULES_PEERS: u32 = 4;
-/// Everything but node and self is denied: the policy could not be compiled.
-pub const RULES_CLOSED: u32 = 8;
+/// It is written. Without it everything but node and self is denied: the policy could not be compiled, or an endpoint
+/// speaks of an entry that is not there.
+pub const RULES_READY: u32 = 8;
 
 /// Value of `terway_page`, an array: port group by one byte of the port. In a page of the first level (the port's high
 /// byte) an entry with [`PAGE_LINK`] is the number of a page of the second level (its low byte).

@@ -9,6 +9,8 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "std")]
+pub mod compile;
 pub mod layout;
 pub mod maps;
 #[cfg(feature = "std")]

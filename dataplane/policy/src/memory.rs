@@ -4,7 +4,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    rc::Rc,
 };
 
 use crate::{
@@ -43,7 +42,7 @@ pub struct Memory {
     pub crosses: BTreeMap<CrossKey, Best>,
     /// The clock, in ticks.
     pub ticks: Cell<u64>,
-    flows: RefCell<BTreeMap<FlowKey, Rc<Cell<Flow>>>>,
+    flows: RefCell<BTreeMap<FlowKey, Flow>>,
     fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
     counters: RefCell<BTreeMap<CounterKey, Counter>>,
     drops: RefCell<BTreeMap<u32, u64>>,
@@ -70,7 +69,7 @@ impl Memory {
 
     /// Flows that are kept, in the order of their keys.
     pub fn flows(&self) -> Vec<(FlowKey, Flow)> {
-        self.flows.borrow().iter().map(|(key, flow)| (*key, flow.get())).collect()
+        self.flows.borrow().iter().map(|(key, flow)| (*key, *flow)).collect()
     }
 
     /// Forgets every flow and fragment.
@@ -113,24 +112,28 @@ pub(crate) fn masked(addr: &Addr, bits: u32) -> Addr {
 
 /// A flow's place.
 #[derive(Debug)]
-pub struct Place(Rc<Cell<Flow>>);
+pub struct Place<'a> {
+    flows: &'a RefCell<BTreeMap<FlowKey, Flow>>,
+    key: FlowKey,
+    flow: Flow,
+}
 
-impl Slot for Place {
+impl Slot for Place<'_> {
     fn get(&self) -> Flow {
-        self.0.get()
+        self.flow
     }
 
     fn set(&self, flow: Flow) {
-        self.0.set(flow);
+        self.flows.borrow_mut().insert(self.key, flow);
     }
 
     fn touch(&self, seen: u64) {
-        self.0.set(Flow { seen, ..self.0.get() });
+        self.set(Flow { seen, ..self.flow });
     }
 }
 
 impl Maps for Memory {
-    type Slot<'a> = Place;
+    type Slot<'a> = Place<'a>;
 
     fn now(&self) -> u64 {
         self.ticks.get()
@@ -183,12 +186,12 @@ impl Maps for Memory {
         self.crosses.get(key)
     }
 
-    fn flow(&self, key: &FlowKey) -> Option<Place> {
-        self.flows.borrow().get(key).map(|flow| Place(flow.clone()))
+    fn flow(&self, key: &FlowKey) -> Option<Place<'_>> {
+        self.flows.borrow().get(key).map(|flow| Place { flows: &self.flows, key: *key, flow: *flow })
     }
 
     fn insert_flow(&self, key: &FlowKey, flow: Flow) {
-        self.flows.borrow_mut().insert(*key, Rc::new(Cell::new(flow)));
+        self.flows.borrow_mut().insert(*key, flow);
     }
 
     fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {

@@ -4,7 +4,7 @@ use super::{Outcome, Reason};
 use crate::{
     layout::{
         Addr, Best, CidrKey, ClassKey, CrossKey, DENY, ENDPOINT_LOCKED, Endpoint, NO_RULE, PAGE_LINK, PASS,
-        PeerKey, RULES_CLOSED, RULES_ISOLATED, RULES_PEERS, RULES_PORTS, RuleSet,
+        PeerKey, RULES_ISOLATED, RULES_PEERS, RULES_PORTS, RULES_READY, RuleSet,
     },
     maps::Maps,
     packet::protocol,
@@ -69,7 +69,7 @@ fn ask<M: Maps>(maps: &M, id: u32, view: u32, remote: &Addr, protocol: u8, port:
     let Some(rules) = maps.rules(id) else {
         return Decision { reason: Reason::Closed, rules: id, rule: NO_RULE };
     };
-    if rules.flags & RULES_CLOSED != 0 {
+    if rules.flags & RULES_READY == 0 {
         return Decision { reason: Reason::Closed, rules: id, rule: NO_RULE };
     }
     let mut best = rules.any;
@@ -78,13 +78,13 @@ fn ask<M: Maps>(maps: &M, id: u32, view: u32, remote: &Addr, protocol: u8, port:
         && let Some(class) = class_of(maps, view, remote)
         && let Some(value) = maps.class(&ClassKey { rules: id, class })
     {
-        best = best.min(value.best);
+        best = best.better(value.best);
         peer_set = value.peer_set;
     }
     if rules.flags & RULES_PORTS != 0 {
         let group = group_of(maps, rules, protocol, port);
         if group != 0 {
-            best = best.min(crossed(maps, id, peer_set, group));
+            best = best.better(crossed(maps, id, peer_set, group));
         }
     }
     decide(id, rules, best)
