@@ -59,10 +59,6 @@ impl Interner {
         }
     }
 
-    pub(super) fn text(&self, sym: Sym) -> &str {
-        self.strings[sym as usize].as_ref().map_or("", |(text, _)| text)
-    }
-
     pub(super) fn hold_labels(&mut self, labels: &BTreeMap<String, String>) -> LabelSet {
         let mut set: Vec<_> = labels.iter().map(|(key, value)| (self.hold(key), self.hold(value))).collect();
         set.sort_unstable();
