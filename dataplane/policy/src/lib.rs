@@ -6,6 +6,7 @@
 //!
 //! With `std`:
 //!
+//! - [`reference`]: the same question answered naively, to compare with
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -13,3 +14,5 @@ pub mod layout;
 pub mod maps;
 #[cfg(feature = "std")]
 pub mod model;
+#[cfg(feature = "std")]
+pub mod reference;
