@@ -177,6 +177,8 @@ struct Dirty {
     removed: Vec<u32>,
     /// Classes that may have lost their last member.
     classes: BTreeSet<u32>,
+    /// A port name may stand for fewer numbers.
+    ports: bool,
 }
 
 impl Compiler {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
     Compiler, EndpointSpec, Full,
-    rule::{Matter, Range, Spec, Tier},
+    rule::{Matter, Range, Spec, Tier, kind_of},
     set::{Bound, Set, number},
     world::{PodState, addr_of},
 };
@@ -127,11 +127,16 @@ impl Compiler {
         if let Some(known) = self.port_names.get_mut(&(name, protocol)) {
             known.atoms.insert(number, atom);
         }
-        // Rule sets that use the name are others now.
+        self.dirty_users_of((name, protocol));
+        Some(atom)
+    }
+
+    /// Endpoints whose rule sets use a port name: they are others once it stands for other numbers.
+    fn dirty_users_of(&mut self, name: Name4) {
         let users: Vec<u32> = self
             .set_keys
             .iter()
-            .filter(|(_, (_, about))| about.names.contains(&(name, protocol)))
+            .filter(|(_, (_, about))| about.names.contains(&name))
             .map(|(id, _)| *id)
             .collect();
         for (link, local) in &self.endpoints {
@@ -139,7 +144,19 @@ impl Compiler {
                 self.dirty.endpoints.insert(*link);
             }
         }
-        Some(atom)
+    }
+
+    /// Forgets numbers that no port name stands for any more. The next publication leaves them out.
+    pub(super) fn forget_ports(&mut self) {
+        let mut gone = Vec::new();
+        for (name, known) in &mut self.port_names {
+            let before = known.atoms.len();
+            known.atoms.retain(|_, atom| self.atoms.get(*atom).is_some_and(|atom| !atom.classes.is_empty()));
+            if known.atoms.len() != before {
+                gone.push(*name);
+            }
+        }
+        gone.into_iter().for_each(|name| self.dirty_users_of(name));
     }
 
     /// Learns what a port name stands for, before the first rule set uses it.
@@ -150,7 +167,9 @@ impl Compiler {
         self.strings.retain(name.0);
         self.port_names.insert(name, PortUse::default());
         for number in 0..self.pods.len() as u32 {
-            let Some(state) = self.pod(number).filter(|state| state.counts) else { continue };
+            let Some(state) = self.pod(number).filter(|state| state.counts && !state.ips.is_empty()) else {
+                continue;
+            };
             let ports: Vec<_> = state.ports.iter().filter(|port| (port.0, port.1) == name).copied().collect();
             for port in ports {
                 if let Some(atom) = self.port_atom(port) {
@@ -322,41 +341,21 @@ impl Compiler {
                 let rule = number(about.origins.len(), spec.action);
                 let (tier, policy, name) = (part.tier, part.policy.clone(), spec.name.clone());
                 about.origins.push(Origin { tier, policy, index: index as usize, name });
+                let resolved =
+                    part.ports.iter().filter(|(of, _)| *of == index).map(|(_, range)| *range).collect();
+                let variants = self.variants(spec, key.direction, resolved);
+                // A rule that no port or no peer can meet asks for nothing, atoms included.
+                if variants.is_empty() || spec.peers.as_ref().is_some_and(Vec::is_empty) {
+                    continue;
+                }
                 let peers = spec.peers.as_ref().map(|peers| {
                     let mut atoms: Vec<u32> = peers.iter().map(|matter| self.atom_for(matter)).collect();
                     atoms.sort_unstable();
                     atoms.dedup();
                     atoms
                 });
-                if peers.as_ref().is_some_and(Vec::is_empty) {
-                    continue;
-                }
-                let resolved = part.ports.iter().filter(|(of, _)| *of == index).map(|(_, range)| *range);
-                let mut bind =
-                    |besides, ports| bounds.push(Bound { tier, rule, peers: peers.clone(), besides, ports });
-                let Some(ports) = &spec.ports else {
-                    bind(None, None);
-                    continue;
-                };
-                let mut ranges = ports.ranges.clone();
-                if key.direction == INGRESS {
-                    ranges.extend(resolved);
-                } else {
-                    for range in resolved {
-                        for name in &ports.names {
-                            let atom = name.protocols().find_map(|protocol| {
-                                let known = self.port_names.get(&(name.name, protocol))?;
-                                (super::rule::kind_of(protocol) == range.kind)
-                                    .then(|| known.atoms.get(&range.first))?
-                            });
-                            if let Some(atom) = atom {
-                                bind(Some(*atom), Some(vec![range]));
-                            }
-                        }
-                    }
-                }
-                if !ranges.is_empty() {
-                    bind(None, Some(ranges));
+                for (besides, ports) in variants {
+                    bounds.push(Bound { tier, rule, peers: peers.clone(), besides, ports });
                 }
             }
         }
@@ -379,6 +378,36 @@ impl Compiler {
         self.set_numbers.insert(key.clone(), id);
         self.set_keys.insert(id, (key, Rc::new(about)));
         Ok(id)
+    }
+
+    /// Ports of a rule, once for those that are the same for every peer, and once for each number that a port name
+    /// stands for on some pods.
+    fn variants(
+        &self,
+        spec: &Spec,
+        direction: u8,
+        resolved: Vec<Range>,
+    ) -> Vec<(Option<u32>, Option<Vec<Range>>)> {
+        let Some(ports) = &spec.ports else { return vec![(None, None)] };
+        let mut variants = Vec::new();
+        let mut ranges = ports.ranges.clone();
+        if direction == INGRESS {
+            ranges.extend(resolved);
+        } else {
+            for range in resolved {
+                for name in &ports.names {
+                    let protocol = name.protocols().find(|protocol| kind_of(*protocol) == range.kind);
+                    let known = protocol.and_then(|protocol| self.port_names.get(&(name.name, protocol)));
+                    if let Some(atom) = known.and_then(|known| known.atoms.get(&range.first)) {
+                        variants.push((Some(*atom), Some(vec![range])));
+                    }
+                }
+            }
+        }
+        if !ranges.is_empty() {
+            variants.push((None, Some(ranges)));
+        }
+        variants
     }
 
     /// The atom of a matter; one that is new is given to whom it is about.

@@ -22,6 +22,10 @@ impl Prefix {
         masked(addr, u32::from(self.bits)) == self.addr
     }
 
+    fn is_v4(&self) -> bool {
+        V4.covers(self)
+    }
+
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.bits <= other.bits && self.contains(&other.addr)
     }
@@ -54,15 +58,9 @@ impl Block {
     /// or not, because a guess could open what was meant closed.
     pub(super) fn parse(cidr: &str, except: &[String]) -> Result<Self, String> {
         let prefix = parse(cidr)?;
-        let mut holes = except
-            .iter()
-            .map(|text| parse(text))
-            // A hole of the other family, or beside the block, is none.
-            .filter(|hole| {
-                hole.as_ref().is_err()
-                    || hole.as_ref().is_ok_and(|hole| prefix.covers(hole) || hole.covers(&prefix))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut holes = except.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
+        // A hole of the other family, or beside the block, is none.
+        holes.retain(|hole| hole.is_v4() == prefix.is_v4() && (prefix.covers(hole) || hole.covers(&prefix)));
         // IPv4 stands inside of ::/0 here, but is no part of it.
         if prefix.bits < V4.bits && prefix.covers(&V4) {
             holes.push(V4);

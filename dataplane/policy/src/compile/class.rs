@@ -48,7 +48,10 @@ impl Atoms {
 
     pub(super) fn remove(&mut self, number: u32) -> Option<Atom> {
         let atom = self.slots[number as usize].take()?;
-        self.numbers.remove(&atom.matter);
+        // A port that went and came back has another atom by now.
+        if self.numbers.get(&atom.matter) == Some(&number) {
+            self.numbers.remove(&atom.matter);
+        }
         self.free.push(number);
         Some(atom)
     }

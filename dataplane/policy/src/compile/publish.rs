@@ -2,10 +2,10 @@
 //!
 //! 1. Tables of rule sets that are new, under numbers that nothing speaks of; classes that are new, in every rule set
 //!    that knows an atom of theirs. Nobody sees them.
-//! 2. Where more than one object will change, each endpoint that changes is first given both rule sets, of which both
-//!    must allow: what old and new deny stays denied all along, what both allow stays allowed.
-//! 3. Addresses and prefixes move to their classes. A class that only tells more than before changes nothing under any
-//!    rule set in use; one that means something else changes that address alone, with one write.
+//! 2. Addresses and prefixes move to classes that only tell more than before. Nothing changes under any rule set in use.
+//! 3. Where more than one object will change, each endpoint that changes is given both rule sets, of which both must
+//!    allow: what old and new deny stays denied all along, what both allow stays allowed. Then addresses move to classes
+//!    that mean something else, each by one write.
 //! 4. Each endpoint is given its new rule sets in one write, with a new epoch: its flows are judged once more.
 //!
 //! What is then unused is removed in later phases, each after a grace period, for packets that are under way.
@@ -135,14 +135,14 @@ impl Compiler {
 
     fn write(&mut self, flips: &[Flip], moves: Vec<Move>, phase: &mut Vec<Op>, retired: &mut BTreeSet<u32>) {
         let mut again = BTreeSet::new();
-        let mut meaningful = 0;
-        for each in &moves {
-            let (means, sets) = self.meaning(each);
-            meaningful += usize::from(means);
+        let mut meaningful = Vec::new();
+        for each in moves {
+            let (means, sets) = self.meaning(&each);
             again.extend(sets);
+            if means { meaningful.push(each.op) } else { phase.push(each.op) }
         }
         let rules_change = |flip: &&Flip| flip.before.is_some_and(|before| before.rules != flip.after.rules);
-        let both = flips.iter().filter(rules_change).count() + meaningful > 1;
+        let both = flips.iter().filter(rules_change).count() + meaningful.len() > 1;
         for flip in flips {
             // Who holds what: the new is held before the old is let go.
             for id in flip.after.rules {
@@ -164,7 +164,7 @@ impl Compiler {
                 phase.push(Op::Endpoint(flip.link, Some(shared)));
             }
         }
-        phase.extend(moves.into_iter().map(|each| each.op));
+        phase.append(&mut meaningful);
         for flip in flips {
             let after = Endpoint { epoch: flip.after.epoch.wrapping_add(1), ..flip.after };
             phase.push(Op::Endpoint(flip.link, Some(after)));
@@ -280,7 +280,10 @@ impl Compiler {
         orphans.extend(self.forget_names(&names));
         // An atom of a name that is still in use stays, for its pods' sake.
         orphans.retain(|number| match self.atoms.get(*number).map(|atom| &atom.matter) {
-            Some(Matter::Port { name, protocol, .. }) => !self.port_names.contains_key(&(*name, *protocol)),
+            Some(Matter::Port { name, protocol, port }) => {
+                let known = self.port_names.get(&(*name, *protocol));
+                known.and_then(|known| known.atoms.get(port)) != Some(number)
+            }
             Some(_) => true,
             None => false,
         });
@@ -301,11 +304,15 @@ impl Compiler {
                     .collect()
             };
             let Some(atoms) = self.classes.remove_empty(class, &mut self.atoms) else { continue };
+            self.dirty.ports = true;
             for id in sets {
                 if let Some(set) = self.sets.get_mut(&id) {
                     set.leave(class, &atoms, &mut empty);
                 }
             }
+        }
+        if std::mem::take(&mut self.dirty.ports) {
+            self.forget_ports();
         }
         for orphan in orphans {
             self.atoms.remove(orphan);

@@ -151,9 +151,12 @@ impl Compiler {
     }
 
     fn unclaim(&mut self, number: u32, ips: &[Addr]) {
+        self.dirty.ports = true;
         for addr in ips {
             if let Some(address) = self.addresses.get_mut(addr) {
                 address.pods.retain(|each| *each != number);
+                // Whoever has it now may be matched for the first time.
+                self.dirty.pods.extend(&address.pods);
             }
             self.dirty.addresses.insert(*addr);
         }
@@ -197,7 +200,8 @@ impl Compiler {
             if let Some(space) = self.spaces.get(&state.space) {
                 atoms.extend(space.atoms.iter().copied().filter(|atom| self.selects(*atom, &state.labels)));
             }
-            let ports = state.ports.clone();
+            // A port of a pod without an address is nowhere.
+            let ports = if state.ips.is_empty() { Box::default() } else { state.ports.clone() };
             for port in &ports {
                 if let Some(atom) = self.port_atom(*port) {
                     atoms.push(atom);
