@@ -6,11 +6,17 @@
 //!
 //! With `std`:
 //!
+//! - [`generate`]: random clusters and questions (feature `generate`)
+//! - [`manifest`]: Kubernetes objects to the model and back (feature `manifest`)
 //! - [`reference`]: the same question answered naively, to compare with
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "generate")]
+pub mod generate;
 pub mod layout;
+#[cfg(feature = "manifest")]
+pub mod manifest;
 pub mod maps;
 #[cfg(feature = "std")]
 pub mod model;
