@@ -21,7 +21,7 @@ pub(super) const NAMESPACES: [&str; 4] = ["a", "a-b", "b", "kube-system"];
 const PODS: [&str; 8] = ["b-c", "c", "web-0", "web-1", "web-2", "db", "dns", "x"];
 const KEYS: [&str; 3] = ["app", "tier", "team"];
 /// Texts that YAML may take for something else are among them.
-const VALUES: [&str; 4] = ["x", "true", "1", ""];
+const VALUES: [&str; 5] = ["x", "true", "1", "no", ""];
 const PORT_NAMES: [&str; 3] = ["http", "dns", "metrics"];
 /// Numbers next to each other, next to a byte's end, and at both ends.
 const PORTS: [u16; 12] = [1, 53, 79, 80, 81, 255, 256, 443, 8080, 32767, 65534, 65535];
