@@ -1,6 +1,7 @@
 //! Row 74 and what the table says of ClusterNetworkPolicy below it.
 
 use crate::evaluator::{check, cluster, network_policy};
+use terway_policy::model::ClusterPeer;
 
 /// A manifest of a ClusterNetworkPolicy for all pods of `a`.
 fn tiered(name: &str, tier: &str, priority: u32, rules: &str) -> String {
@@ -55,6 +56,25 @@ fn row_74_a_peer_with_no_known_field_closes_its_rule() {
     let deny = network_policy("a", "deny", "{podSelector: {}}");
     check(&cluster(&(rule("Accept") + &deny)), &[], &[RED]);
     check(&cluster(&rule("Deny")), &[], &[RED, "8.8.8.8 > a/server udp/1"]);
+}
+
+#[test]
+fn a_rule_without_peers_or_with_networks_that_send_closes_as_row_74_does() {
+    for peers in ["[]", "[{networks: [10.0.2.0/24]}]"] {
+        let rule = |action| {
+            tiered("p", "Admin", 1, &format!("ingress: [{{action: {action}, from: {peers}}}]"))
+                + &network_policy("a", "deny", "{podSelector: {matchLabels: {app: other}}}")
+        };
+        check(&cluster(&rule("Accept")), &[RED], &["b/client > a/other tcp/80"]);
+        check(&cluster(&rule("Pass")), &["a/client > 8.8.8.8 tcp/80"], &[RED, BLUE]);
+    }
+    // Nor do networks that came into the model some other way.
+    let mut snapshot = cluster(&tiered("p", "Admin", 1, &from_blue("Deny")));
+    check(&snapshot, &[RED], &[BLUE]);
+    for policy in snapshot.cluster_policies.values_mut() {
+        policy.ingress[0].peers = vec![ClusterPeer::Networks(vec!["10.0.2.0/24".into()])];
+    }
+    check(&snapshot, &[], &[RED, BLUE]);
 }
 
 #[test]

@@ -71,7 +71,8 @@ fn row_23_bits_of_the_host_do_not_count_and_what_is_no_cidr_matches_nothing() {
         &["a/server > 10.200.0.0 tcp/80", "a/server > 10.200.255.255 tcp/80", "a/server > 11.0.0.0 tcp/80"],
     );
     check(&to("{cidr: 'fd00::9:9/112'}"), &["a/server > fd00::9:0 tcp/80"], &["a/server > fd00::a:0 tcp/80"]);
-    for bad in ["010.0.0.0/8", "10.0.0.0/8 ", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/08", "ten"] {
+    for bad in ["010.0.0.0/8", "10.0.0.0/8 ", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/08", "10.0.0.0/+8", "ten"]
+    {
         check(&to(&format!("{{cidr: '{bad}'}}")), &[], &["a/server > 10.0.0.0 tcp/80"]);
         let hole = to(&format!("{{cidr: 0.0.0.0/0, except: ['{bad}', 9.0.0.0/8]}}"));
         check(&hole, &[], &["a/server > 10.0.0.0 tcp/80", "a/server > 8.8.8.8 tcp/80"]);
