@@ -58,7 +58,7 @@ impl Best {
     /// The better of both in each tier.
     #[inline(always)]
     #[must_use]
-    pub fn min(self, other: Self) -> Self {
+    pub fn better(self, other: Self) -> Self {
         Self {
             admin: if other.admin < self.admin { other.admin } else { self.admin },
             policy: if other.policy < self.policy { other.policy } else { self.policy },
@@ -157,8 +157,9 @@ pub struct CidrKey {
 pub struct RuleSet {
     /// `RULES_*`.
     pub flags: u32,
-    /// Pages of the first level, for TCP, UDP and SCTP; 0 is "no port of this protocol is named".
-    pub ports: [u32; 3],
+    /// Pages of the first level for TCP, UDP and SCTP, then a page by IP protocol number for all others; 0 is "no rule
+    /// names any".
+    pub ports: [u32; 4],
     /// Rules for any peer and everything.
     pub any: Best,
 }
@@ -169,8 +170,9 @@ pub const RULES_ISOLATED: u32 = 1;
 pub const RULES_PORTS: u32 = 2;
 /// Some rule names peers.
 pub const RULES_PEERS: u32 = 4;
-/// Everything but node and self is denied: the policy could not be compiled.
-pub const RULES_CLOSED: u32 = 8;
+/// It is written. Without it everything but node and self is denied: the policy could not be compiled, or an endpoint
+/// speaks of an entry that is not there.
+pub const RULES_READY: u32 = 8;
 
 /// Value of `terway_page`, an array: port group by one byte of the port. In a page of the first level (the port's high
 /// byte) an entry with [`PAGE_LINK`] is the number of a page of the second level (its low byte).
@@ -263,6 +265,8 @@ pub const FLOW_FIN_OPENER: u8 = 2;
 pub const FLOW_FIN_ANSWERER: u8 = 4;
 /// A reset was seen.
 pub const FLOW_RESET: u8 = 8;
+/// The flow is the node's own, or the pod's with itself: no policy is asked.
+pub const FLOW_EXEMPT: u8 = 32;
 /// The flow goes to a service address that is translated behind this hook; its egress is judged there.
 pub const FLOW_PENDING: u8 = 16;
 

@@ -3,15 +3,24 @@
 //! Without the feature `std` this crate is what the kernel's program is made of; the same source is the library that
 //! explains, simulates and is fuzzed:
 //!
+//! - `layout`: keys and values of the maps.
+//! - `packet`: from bytes to addresses, protocol and ports.
+//! - `maps`: how a verdict reads tables and keeps flows.
+//! - `verdict`: the decision for one packet.
 //!
 //! With `std`:
 //!
-//! - [`generate`]: random clusters and questions (feature `generate`)
-//! - [`manifest`]: Kubernetes objects to the model and back (feature `manifest`)
-//! - [`reference`]: the same question answered naively, to compare with
+//! - `model`: pods, namespaces and policies, as far as policy looks at them.
+//! - `compile`: from the model to tables, incrementally, in an order in which every write is safe.
+//! - `op`: one such write; `memory`: the tables in memory.
+//! - `reference`: the semantics written down plainly. Shares nothing with the compiler, to compare with.
+//! - `manifest`: Kubernetes objects to the model and back (feature `manifest`).
+//! - `generate`: random clusters and questions (feature `generate`).
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(feature = "std")]
+pub mod compile;
 #[cfg(feature = "generate")]
 pub mod generate;
 pub mod layout;
@@ -19,6 +28,12 @@ pub mod layout;
 pub mod manifest;
 pub mod maps;
 #[cfg(feature = "std")]
+pub mod memory;
+#[cfg(feature = "std")]
 pub mod model;
 #[cfg(feature = "std")]
+pub mod op;
+pub mod packet;
+#[cfg(feature = "std")]
 pub mod reference;
+pub mod verdict;

@@ -1,0 +1,483 @@
+//! The decision for one packet, at each of three hooks:
+//!
+//! - [`from_pod`]: ingress of the pod's host link. Source address, instance metadata, the pod's egress.
+//! - [`to_pod`]: egress of the pod's host link. The pod's ingress; for a packet to a service that was translated on the
+//!   way, its sender's egress too.
+//! - [`exit`]: egress of an ENI. The sender's egress for packets to services, once it is known which backend they go to.
+//!
+//! In the order of cost: the flow table answers for flows that are known; rules are asked for the first packet of a
+//! flow, and for the next one after a change.
+
+mod flow;
+mod rules;
+
+use self::flow::{Known, key_of, look};
+pub use self::rules::{Decision, classify};
+use crate::{
+    layout::{
+        Addr, CONTROL_BLOCK_METADATA, CONTROL_NODE_CLOSED, CONTROL_TRACK, Control, CounterKey, EGRESS,
+        ENDPOINT_LOCKED, ENDPOINT_METADATA, ENDPOINT_ROUTER, Endpoint, Event, FLOW_EXEMPT, FLOW_PENDING,
+        Fragment, FragmentKey, INGRESS, NO_RULE, is_v4, mapped,
+    },
+    maps::Maps,
+    packet::{Packet, Parsed, Part, Role, Seen, parse, quoted},
+};
+
+/// Why a packet passed or was dropped.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// No policy is about the pod in this direction.
+    NotIsolated = 0,
+    /// A rule allows it.
+    Rule = 1,
+    /// It belongs to a flow that was allowed.
+    Established = 2,
+    /// It comes from the pod's own node, or goes there.
+    Node = 3,
+    /// The pod speaks with itself.
+    Itself = 4,
+    /// Neighbour or router discovery, group membership, ARP.
+    Link = 5,
+    /// An ICMP error about a flow that was allowed.
+    Related = 6,
+    /// A later fragment of a packet that passed.
+    Fragment = 7,
+    /// To a service: judged behind the translation.
+    Pending = 8,
+    /// The pod is isolated and no rule matches.
+    NoRule = 32,
+    /// A rule denies it.
+    Denied = 33,
+    /// The pod's policy is not known yet.
+    Locked = 34,
+    /// The pod's policy could not be compiled, or a table lacks what the endpoint speaks of.
+    Closed = 35,
+    /// The link is no pod's.
+    UnknownEndpoint = 36,
+    /// The source address is not the pod's.
+    Spoofed = 37,
+    /// Too short, too deep, or against the rules of its protocol.
+    Malformed = 38,
+    /// A later fragment whose first was not seen, or was dropped.
+    UnknownFragment = 39,
+    /// The instance metadata is closed to pods.
+    Metadata = 40,
+    /// An ICMP error about no flow of this pod.
+    Unrelated = 41,
+    /// To a service, from a sender that cannot be told any more.
+    Unjudged = 42,
+    /// Neither IP nor ARP.
+    NotIp = 43,
+}
+
+impl Reason {
+    /// Whether a packet with it passes.
+    #[inline(always)]
+    pub const fn passes(self) -> bool {
+        (self as u8) < 32
+    }
+}
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why, and with that whether it passes.
+    pub reason: Reason,
+    /// Rule set that was asked, or 0.
+    pub rules: u32,
+    /// Rule that decided, or [`NO_RULE`].
+    pub rule: u32,
+}
+
+impl Outcome {
+    #[inline(always)]
+    const fn plain(reason: Reason) -> Self {
+        Self { reason, rules: 0, rule: NO_RULE }
+    }
+
+    /// Whether the packet passes.
+    #[inline(always)]
+    pub const fn passes(&self) -> bool {
+        self.reason.passes()
+    }
+}
+
+/// What the kernel knows of a packet besides its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// Index of the link that the program is on.
+    pub link: u32,
+    /// Index of the link that the packet came in by; 0 when it was made on this node.
+    pub came_by: u32,
+    /// The packet's mark; changed in place.
+    pub mark: u32,
+}
+
+/// Addresses of the instance metadata: this cloud's and the customary one.
+const METADATA: [Addr; 2] = [mapped([100, 100, 100, 200]), mapped([169, 254, 169, 254])];
+
+/// What a pod sends, at the ingress of its host link.
+#[inline(always)]
+pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
+    let (Some(control), Some(endpoint)) = (maps.control(), maps.endpoint(context.link)) else {
+        return drop_early(maps, Reason::UnknownEndpoint);
+    };
+    let parsed = match parse(packet) {
+        Seen::Ip(parsed) => parsed,
+        seen => return not_ip(maps, endpoint, seen, EGRESS),
+    };
+    if endpoint.flags & ENDPOINT_ROUTER == 0 && !is_own(endpoint, &parsed.source) {
+        let unnumbered = matches!(parsed.role, Role::Link) && is_link_scope(&parsed.source);
+        if !unnumbered {
+            return tell(
+                maps,
+                control,
+                packet,
+                &parsed,
+                context.link,
+                EGRESS,
+                Outcome::plain(Reason::Spoofed),
+            );
+        }
+    }
+    if control.flags & CONTROL_BLOCK_METADATA != 0
+        && endpoint.flags & ENDPOINT_METADATA == 0
+        && METADATA.contains(&parsed.destination)
+    {
+        return tell(maps, control, packet, &parsed, context.link, EGRESS, Outcome::plain(Reason::Metadata));
+    }
+    let at = At {
+        maps,
+        control,
+        endpoint,
+        link: context.link,
+        came_by: context.came_by,
+        direction: EGRESS,
+        hook: Hook::Pod,
+    };
+    at.judge(packet, &parsed, &mut context.mark)
+}
+
+/// What goes to a pod, at the egress of its host link.
+#[inline(always)]
+pub fn to_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
+    let (Some(control), Some(endpoint)) = (maps.control(), maps.endpoint(context.link)) else {
+        return drop_early(maps, Reason::UnknownEndpoint);
+    };
+    let parsed = match parse(packet) {
+        Seen::Ip(parsed) => parsed,
+        seen => return not_ip(maps, endpoint, seen, INGRESS),
+    };
+    if control.pending_mark != 0 && context.mark & control.pending_mark != 0 {
+        let outcome = behind_translation(maps, control, packet, &parsed, context);
+        if !outcome.passes() {
+            return outcome;
+        }
+    }
+    let at = At {
+        maps,
+        control,
+        endpoint,
+        link: context.link,
+        came_by: context.came_by,
+        direction: INGRESS,
+        hook: Hook::Pod,
+    };
+    at.judge(packet, &parsed, &mut context.mark)
+}
+
+/// What leaves by an ENI. Only packets to services are looked at: all others were judged at their pod's link.
+#[inline(always)]
+pub fn exit<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
+    let Some(control) = maps.control() else { return drop_early(maps, Reason::UnknownEndpoint) };
+    if control.pending_mark == 0 || context.mark & control.pending_mark == 0 {
+        return Outcome::plain(Reason::NotIsolated);
+    }
+    match parse(packet) {
+        Seen::Ip(parsed) => behind_translation(maps, control, packet, &parsed, context),
+        _ => drop_early(maps, Reason::Malformed),
+    }
+}
+
+/// Judges the egress of a packet to a service by the backend that was chosen, and takes the mark from it.
+#[inline(always)]
+fn behind_translation<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    control: &Control,
+    packet: &P,
+    parsed: &Parsed,
+    context: &mut Context,
+) -> Outcome {
+    context.mark &= !control.pending_mark;
+    let Some(link) = maps.endpoint_of(&parsed.source) else {
+        return tell(maps, control, packet, parsed, context.link, EGRESS, Outcome::plain(Reason::Unjudged));
+    };
+    let Some(endpoint) = maps.endpoint(link) else { return drop_early(maps, Reason::UnknownEndpoint) };
+    let at = At { maps, control, endpoint, link, came_by: link, direction: EGRESS, hook: Hook::Behind };
+    let mut mark = 0;
+    at.judge(packet, parsed, &mut mark)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hook {
+    Pod,
+    /// Behind the translation of services: a service's address here is judged as what it is.
+    Behind,
+}
+
+/// One endpoint in one direction.
+struct At<'a, M> {
+    maps: &'a M,
+    control: &'a Control,
+    endpoint: &'a Endpoint,
+    link: u32,
+    came_by: u32,
+    direction: u8,
+    hook: Hook,
+}
+
+impl<M: Maps> At<'_, M> {
+    #[inline(always)]
+    fn is_governed(&self) -> bool {
+        is_governed(self.endpoint, self.direction)
+    }
+
+    #[inline(always)]
+    fn judge<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, mark: &mut u32) -> Outcome {
+        if !self.is_governed() && self.control.flags & CONTROL_TRACK == 0 {
+            return Outcome::plain(Reason::NotIsolated);
+        }
+        let outcome = match parsed.role {
+            Role::Link => return Outcome::plain(Reason::Link),
+            _ if matches!(parsed.part, Part::Later) => self.later_fragment(parsed),
+            Role::Error => self.error(packet, parsed),
+            _ => self.flow(packet, parsed, mark),
+        };
+        if matches!(parsed.part, Part::First) && self.is_governed() {
+            let value = Fragment { seen: self.maps.now(), passed: u32::from(outcome.passes()), pad: 0 };
+            self.maps.insert_fragment(&self.fragment_key(parsed), value);
+        }
+        match outcome.reason {
+            Reason::Established | Reason::Fragment | Reason::Related => outcome,
+            _ => tell(self.maps, self.control, packet, parsed, self.link, self.direction, outcome),
+        }
+    }
+
+    #[inline(always)]
+    fn flow<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, mark: &mut u32) -> Outcome {
+        let (local, remote) = self.sides(parsed);
+        let tracked = is_own(self.endpoint, local) && !matches!(parsed.role, Role::Lone);
+        let key = key_of(self.link, self.direction, parsed);
+        if tracked {
+            match look(self.maps, self.control, self.endpoint, self.direction, parsed, &key) {
+                Known::Established { pending } => {
+                    if pending && self.direction == EGRESS {
+                        *mark |= self.control.pending_mark;
+                    }
+                    return Outcome::plain(Reason::Established);
+                }
+                Known::Denied(decision) => return decision.outcome(),
+                Known::Unknown => {}
+            }
+        }
+        let (outcome, state) = self.first(parsed, remote);
+        if state & FLOW_PENDING != 0 {
+            *mark |= self.control.pending_mark;
+        }
+        let opens = tracked && !matches!(parsed.role, Role::Answers);
+        if outcome.passes() && opens && (self.control.flags & CONTROL_TRACK != 0 || self.is_governed()) {
+            self.maps.insert_flow(
+                &key,
+                flow::opened(self.maps, self.endpoint, self.direction, outcome.rule, state),
+            );
+        }
+        if outcome.rules != 0 {
+            self.maps.count(&CounterKey { rules: outcome.rules, rule: outcome.rule }, packet.length());
+        }
+        outcome
+    }
+
+    /// The first packet of a flow: exemptions, then rules. With the state of the flow that it opens.
+    #[inline(always)]
+    fn first(&self, parsed: &Parsed, remote: &Addr) -> (Outcome, u8) {
+        if is_own(self.endpoint, remote) || (self.direction == INGRESS && self.came_by == self.link) {
+            return (Outcome::plain(Reason::Itself), FLOW_EXEMPT);
+        }
+        if self.is_governed() {
+            // What the node forwards with its own address is judged like any other (a NodePort's client, masqueraded).
+            let open = if self.direction == INGRESS {
+                self.came_by == 0
+            } else {
+                self.control.flags & CONTROL_NODE_CLOSED == 0
+            };
+            if open && self.maps.is_host(remote) {
+                return (Outcome::plain(Reason::Node), FLOW_EXEMPT);
+            }
+            if self.control.pending_mark != 0
+                && self.direction == EGRESS
+                && matches!(self.hook, Hook::Pod)
+                && self.endpoint.flags & ENDPOINT_LOCKED == 0
+                && self.maps.is_service(remote)
+            {
+                return (Outcome::plain(Reason::Pending), FLOW_PENDING);
+            }
+        }
+        let decision = classify(
+            self.maps,
+            self.endpoint,
+            self.direction,
+            remote,
+            parsed.protocol,
+            parsed.destination_port,
+        );
+        (decision.outcome(), 0)
+    }
+
+    /// An error passes when it quotes a packet of this pod's that belongs to an allowed flow; so path MTU discovery
+    /// works under any policy, and nothing can be said about flows that are not there.
+    #[inline(always)]
+    fn error<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed) -> Outcome {
+        if !self.is_governed() {
+            return Outcome::plain(Reason::NotIsolated);
+        }
+        let Some(quoted) = quoted(packet, parsed) else { return Outcome::plain(Reason::Malformed) };
+        // The quoted packet went the other way.
+        let was = self.direction ^ 1;
+        let (local, _) = sides(was, &quoted);
+        if matches!(quoted.role, Role::Error | Role::Link | Role::Lone)
+            || matches!(quoted.part, Part::Later)
+            || !is_own(self.endpoint, local)
+        {
+            return Outcome::plain(Reason::Unrelated);
+        }
+        let key = key_of(self.link, was, &quoted);
+        match flow::is_allowed(self.maps, self.control, self.endpoint, &quoted, &key) {
+            true => Outcome::plain(Reason::Related),
+            false => Outcome::plain(Reason::Unrelated),
+        }
+    }
+
+    #[inline(always)]
+    fn later_fragment(&self, parsed: &Parsed) -> Outcome {
+        if !self.is_governed() {
+            return Outcome::plain(Reason::NotIsolated);
+        }
+        match self.maps.fragment(&self.fragment_key(parsed)) {
+            // Reassembly gives up after 30 s (IPv4, Linux) or 60 s (RFC 8200); an identification comes again.
+            Some(first)
+                if first.passed == 1 && self.maps.now() - first.seen <= 30 * u64::from(self.control.hz) =>
+            {
+                Outcome::plain(Reason::Fragment)
+            }
+            _ => Outcome::plain(Reason::UnknownFragment),
+        }
+    }
+
+    #[inline(always)]
+    fn fragment_key(&self, parsed: &Parsed) -> FragmentKey {
+        FragmentKey {
+            endpoint: self.link,
+            source: parsed.source,
+            destination: parsed.destination,
+            id: parsed.fragment,
+            protocol: parsed.protocol,
+            direction: self.direction,
+            pad: [0; 2],
+        }
+    }
+
+    #[inline(always)]
+    fn sides<'p>(&self, parsed: &'p Parsed) -> (&'p Addr, &'p Addr) {
+        sides(self.direction, parsed)
+    }
+}
+
+/// The pod's side of a packet, and the other.
+#[inline(always)]
+fn sides(direction: u8, parsed: &Parsed) -> (&Addr, &Addr) {
+    if direction == EGRESS {
+        (&parsed.source, &parsed.destination)
+    } else {
+        (&parsed.destination, &parsed.source)
+    }
+}
+
+/// Whether some policy is about the pod in this direction, or it is locked.
+#[inline(always)]
+fn is_governed(endpoint: &Endpoint, direction: u8) -> bool {
+    let index = (direction & 1) as usize;
+    endpoint.rules[index] | endpoint.next[index] | endpoint.flags & ENDPOINT_LOCKED != 0
+}
+
+#[inline(always)]
+fn is_own(endpoint: &Endpoint, addr: &Addr) -> bool {
+    if is_v4(addr) { *addr == endpoint.v4 } else { *addr == endpoint.v6 && *addr != [0; 16] }
+}
+
+/// Unspecified or link-local: what neighbour discovery may come from before and besides the pod's address.
+#[inline(always)]
+fn is_link_scope(addr: &Addr) -> bool {
+    *addr == [0; 16] || (addr[0] == 0xfe && addr[1] & 0xc0 == 0x80)
+}
+
+#[inline(always)]
+fn not_ip<M: Maps>(maps: &M, endpoint: &Endpoint, seen: Seen, direction: u8) -> Outcome {
+    let governed = is_governed(endpoint, direction);
+    let reason = match seen {
+        Seen::Arp { sender } if direction == EGRESS && endpoint.flags & ENDPOINT_ROUTER == 0 => {
+            // An address that is probed for before it is used stands in ARP's target, with a sender of zero (RFC 5227).
+            if is_own(endpoint, &sender) || sender == mapped([0; 4]) { Reason::Link } else { Reason::Spoofed }
+        }
+        Seen::Arp { .. } => Reason::Link,
+        Seen::Malformed if governed || direction == EGRESS => Reason::Malformed,
+        Seen::Other if governed => Reason::NotIp,
+        _ => Reason::NotIsolated,
+    };
+    if !reason.passes() {
+        maps.count_drop(reason as u32);
+    }
+    Outcome::plain(reason)
+}
+
+#[inline(always)]
+fn drop_early<M: Maps>(maps: &M, reason: Reason) -> Outcome {
+    maps.count_drop(reason as u32);
+    Outcome::plain(reason)
+}
+
+/// Tells of a packet that was dropped, or that opened a flow.
+#[inline(always)]
+fn tell<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    control: &Control,
+    packet: &P,
+    parsed: &Parsed,
+    link: u32,
+    direction: u8,
+    outcome: Outcome,
+) -> Outcome {
+    let passed = outcome.passes();
+    if !passed {
+        maps.count_drop(outcome.reason as u32);
+    }
+    if if passed { control.sample != 0 } else { control.event_rate != 0 } {
+        let event = Event {
+            at: 0,
+            endpoint: link,
+            rules: outcome.rules,
+            rule: outcome.rule,
+            length: packet.length(),
+            source: parsed.source,
+            destination: parsed.destination,
+            source_port: parsed.source_port,
+            destination_port: parsed.destination_port,
+            protocol: parsed.protocol,
+            direction,
+            reason: outcome.reason as u8,
+            passed: u8::from(passed),
+        };
+        maps.tell(&event, !passed);
+    }
+    outcome
+}

@@ -1,0 +1,190 @@
+//! Flows that are known. State is kept per endpoint and made only by a packet that was allowed in its own direction, so
+//! nothing that another sends can make or prolong it for a pod.
+
+use super::{Decision, classify};
+use crate::{
+    layout::{
+        Addr, CONTROL_KEEP_ESTABLISHED, Control, EGRESS, Endpoint, FLOW_ANSWERED, FLOW_EXEMPT,
+        FLOW_FIN_ANSWERER, FLOW_FIN_OPENER, FLOW_PENDING, FLOW_RESET, Flow, FlowKey,
+    },
+    maps::{Maps, Slot},
+    packet::{Parsed, Role, protocol, tcp},
+};
+
+/// Seconds after which a flow without packets is none any more.
+mod idle {
+    /// TCP before the answer.
+    pub(super) const HALF_OPEN: u64 = 20;
+    /// TCP: five days, as Linux's own conntrack.
+    pub(super) const ESTABLISHED: u64 = 5 * 24 * 3600;
+    /// TCP after a FIN each way, or a reset.
+    pub(super) const CLOSING: u64 = 10;
+    /// UDP and others, before the answer.
+    pub(super) const ONE_WAY: u64 = 10;
+    /// UDP and others.
+    pub(super) const BOTH_WAYS: u64 = 60;
+    /// SCTP: heartbeats come every 30 s by default (RFC 9260, 16).
+    pub(super) const SCTP: u64 = 300;
+}
+
+/// What the flow table knows of a packet.
+pub(super) enum Known {
+    /// It belongs to an allowed flow.
+    Established {
+        /// The flow goes to a service and is judged behind the translation.
+        pending: bool,
+    },
+    /// It belongs to one that policies do not allow any more.
+    Denied(Decision),
+    /// Nothing: it is judged as a first packet.
+    Unknown,
+}
+
+/// The key of a packet's flow, seen from the pod.
+#[inline(always)]
+pub(super) fn key_of(link: u32, direction: u8, parsed: &Parsed) -> FlowKey {
+    let (remote, local_port, remote_port): (&Addr, u16, u16) = if direction == EGRESS {
+        (&parsed.destination, parsed.source_port, parsed.destination_port)
+    } else {
+        (&parsed.source, parsed.destination_port, parsed.source_port)
+    };
+    let asker = match (parsed.protocol, parsed.role) {
+        (protocol::ICMP | protocol::ICMPV6, Role::Opens) => 1 + direction,
+        (protocol::ICMP | protocol::ICMPV6, Role::Answers) => 1 + (direction ^ 1),
+        _ => 0,
+    };
+    FlowKey {
+        endpoint: link,
+        remote: *remote,
+        local_port,
+        remote_port,
+        protocol: parsed.protocol,
+        asker,
+        pad: [0; 2],
+    }
+}
+
+/// A flow that a packet of this direction opens now.
+#[inline(always)]
+pub(super) fn opened<M: Maps>(maps: &M, endpoint: &Endpoint, direction: u8, rule: u32, state: u8) -> Flow {
+    Flow { seen: maps.now(), epoch: endpoint.epoch, rule, direction, state, pad: [0; 6] }
+}
+
+/// Whether a flow had no packet for too long.
+#[inline(always)]
+pub(super) fn is_over(number: u8, flow: &Flow, now: u64, hz: u32) -> bool {
+    let answered = flow.state & FLOW_ANSWERED != 0;
+    let closed = flow.state & FLOW_RESET != 0
+        || flow.state & (FLOW_FIN_OPENER | FLOW_FIN_ANSWERER) == FLOW_FIN_OPENER | FLOW_FIN_ANSWERER;
+    let seconds = match number {
+        protocol::TCP if closed => idle::CLOSING,
+        protocol::TCP if answered => idle::ESTABLISHED,
+        protocol::TCP => idle::HALF_OPEN,
+        protocol::SCTP if answered => idle::SCTP,
+        protocol::SCTP => idle::HALF_OPEN,
+        _ if answered => idle::BOTH_WAYS,
+        _ => idle::ONE_WAY,
+    };
+    // Another processor may have booked a later tick than this one read.
+    now.saturating_sub(flow.seen) > seconds * u64::from(hz)
+}
+
+/// Looks a packet's flow up and books the packet in it.
+#[inline(always)]
+pub(super) fn look<M: Maps>(
+    maps: &M,
+    control: &Control,
+    endpoint: &Endpoint,
+    direction: u8,
+    parsed: &Parsed,
+    key: &FlowKey,
+) -> Known {
+    let Some(slot) = maps.flow(key) else { return Known::Unknown };
+    let mut flow = slot.get();
+    let now = maps.now();
+    // What opens is always judged: a port comes again (TIME_WAIT), and a SYN against the flow's direction is no answer.
+    let opens = matches!(parsed.role, Role::Opens);
+    if opens || is_over(parsed.protocol, &flow, now, control.hz) {
+        // A question repeated within its flow, an echo every second, is no new one.
+        let repeated =
+            opens && parsed.protocol != protocol::TCP && !is_over(parsed.protocol, &flow, now, control.hz);
+        if !repeated {
+            return Known::Unknown;
+        }
+    }
+    let mut state = flow.state;
+    if flow.direction != direction {
+        state |= FLOW_ANSWERED;
+    }
+    if parsed.tcp_flags & (tcp::FIN | tcp::RST) != 0 {
+        if parsed.tcp_flags & tcp::RST != 0 {
+            state |= FLOW_RESET;
+        }
+        if parsed.tcp_flags & tcp::FIN != 0 {
+            state |= if flow.direction == direction { FLOW_FIN_OPENER } else { FLOW_FIN_ANSWERER };
+        }
+    }
+    if flow.epoch != endpoint.epoch {
+        // Opened while nothing isolated the pod, so nobody had to ask which backend it went to.
+        if control.pending_mark != 0
+            && flow.direction == EGRESS
+            && endpoint.rules[1] != 0
+            && maps.is_service(&key.remote)
+        {
+            flow.state |= FLOW_PENDING;
+            state |= FLOW_PENDING;
+        }
+        let decision = again(maps, control, endpoint, &flow, key);
+        if let Some(decision) = decision {
+            if !decision.reason.passes() {
+                return Known::Denied(decision);
+            }
+            flow.rule = decision.rule;
+        }
+        flow.epoch = endpoint.epoch;
+        flow.seen = now;
+        flow.state = state;
+        slot.set(flow);
+    } else if state != flow.state {
+        flow.seen = now;
+        flow.state = state;
+        slot.set(flow);
+    } else if now != flow.seen {
+        slot.touch(now);
+    }
+    Known::Established { pending: state & FLOW_PENDING != 0 }
+}
+
+/// Judges a flow once more by the packet that opened it; `None` when no rule has a say in it.
+#[inline(always)]
+fn again<M: Maps>(
+    maps: &M,
+    control: &Control,
+    endpoint: &Endpoint,
+    flow: &Flow,
+    key: &FlowKey,
+) -> Option<Decision> {
+    if flow.state & (FLOW_EXEMPT | FLOW_PENDING) != 0 || control.flags & CONTROL_KEEP_ESTABLISHED != 0 {
+        return None;
+    }
+    let port = if flow.direction == EGRESS { key.remote_port } else { key.local_port };
+    Some(classify(maps, endpoint, flow.direction, &key.remote, key.protocol, port))
+}
+
+/// Whether a packet that an ICMP error quotes belongs to a flow that is allowed now. Changes nothing.
+#[inline(always)]
+pub(super) fn is_allowed<M: Maps>(
+    maps: &M,
+    control: &Control,
+    endpoint: &Endpoint,
+    quoted: &Parsed,
+    key: &FlowKey,
+) -> bool {
+    let Some(slot) = maps.flow(key) else { return false };
+    let flow = slot.get();
+    if is_over(quoted.protocol, &flow, maps.now(), control.hz) {
+        return false;
+    }
+    flow.epoch == endpoint.epoch
+        || again(maps, control, endpoint, &flow, key).is_none_or(|decision| decision.reason.passes())
+}
