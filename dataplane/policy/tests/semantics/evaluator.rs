@@ -3,9 +3,13 @@
 use std::net::IpAddr;
 
 use terway_policy::{
+    compile::{Compiler, EndpointSpec, Options},
+    layout::{EGRESS, INGRESS},
     manifest,
+    memory::Memory,
     model::{Direction, Name, Pod, Snapshot},
     reference::{self, Question},
+    verdict::classify,
 };
 
 /// Someone who judges. All of them have to agree with every row.
@@ -28,9 +32,43 @@ impl Evaluator for Reference {
     }
 }
 
+/// The compiler, and the verdict over its tables in memory.
+struct Compiled;
+
+impl Evaluator for Compiled {
+    fn name(&self) -> &'static str {
+        "compiler"
+    }
+
+    fn judge(&self, snapshot: &Snapshot, question: &Question<'_>) -> bool {
+        let pod = &snapshot.pods[question.pod];
+        // These have no place of their own on a node.
+        if pod.host_network || pod.finished {
+            return true;
+        }
+        let mut compiler = Compiler::new(Options::default());
+        compiler.load(snapshot);
+        compiler.set_endpoint(1, EndpointSpec { pod: pod.name.clone(), ips: pod.ips.clone(), flags: 0 });
+        let mut tables = Memory::default();
+        for op in compiler.publish().expect("tables with room for a row").ops() {
+            tables.apply(op);
+        }
+        let direction = match question.direction {
+            Direction::Ingress => INGRESS,
+            Direction::Egress => EGRESS,
+        };
+        let remote = match question.remote {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        };
+        let endpoint = tables.endpoints[&1];
+        classify(&tables, &endpoint, direction, &remote, question.protocol, question.port).reason.passes()
+    }
+}
+
 /// All who are held to the rows.
 pub(crate) fn evaluators() -> Vec<Box<dyn Evaluator>> {
-    vec![Box::new(Reference)]
+    vec![Box::new(Reference), Box::new(Compiled)]
 }
 
 /// Namespaces `a`, `b` and `kube-system`, and a few pods in them.
