@@ -164,9 +164,11 @@ fn object(
 
 /// Reads a value as an object of the API.
 fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, FieldError> {
-    // On the text, one value a line, an error has a line; the line has a path.
-    let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    serde_json::from_str(&text).map_err(|error| field::of(&text, &error))
+    T::deserialize(value).or_else(|_| {
+        // On the text, one value a line, an error has a line; the line has a path.
+        let text = serde_json::to_string_pretty(value).unwrap_or_default();
+        serde_json::from_str(&text).map_err(|error| field::of(&text, &error))
+    })
 }
 
 /// The same, with no fields that are not the API's: a selector that is misspelled is one that is not there.

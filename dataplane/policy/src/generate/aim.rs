@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::{address, rng::SplitMix};
 use crate::{
-    model::{ClusterPeer, ClusterPort, Direction, Peer, PortRef, Snapshot},
+    model::{ClusterPeer, ClusterPort, Direction, Peer, Pod, PortRef, Protocol, Snapshot},
     reference::Question,
 };
 
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Aim<'a> {
     snapshot: &'a Snapshot,
-    pods: Vec<&'a crate::model::Pod>,
+    pods: Vec<&'a Pod>,
     of_pods: Vec<IpAddr>,
     others: Vec<IpAddr>,
     ports: Vec<u16>,
@@ -82,21 +82,45 @@ impl<'a> Aim<'a> {
         if self.pods.is_empty() {
             return None;
         }
-        let pod = rng.pick(&self.pods);
-        let remotes = if self.of_pods.is_empty() || rng.one_in(3) { &self.others } else { &self.of_pods };
-        let protocol = *rng.pick(&[6, 6, 6, 6, 17, 17, 17, 132, 132, 1, 58, 47, 50, 0, 255]);
-        let port = match protocol {
-            6 | 17 | 132 if rng.one_in(12) => (rng.next() >> 48) as u16,
-            6 | 17 | 132 => *rng.pick(&self.ports),
-            _ => 0,
+        // Those that have no packets of their own have dull answers.
+        let mut pod = rng.pick(&self.pods);
+        for _ in 0..2 {
+            if pod.finished || pod.host_network {
+                pod = rng.pick(&self.pods);
+            }
+        }
+        let direction = *rng.pick(&[Direction::Ingress, Direction::Egress]);
+        let strange = self.of_pods.is_empty() || rng.one_in(3);
+        let remote = *rng.pick(if strange { &self.others } else { &self.of_pods });
+        let (protocol, port) = self.transport(rng, pod, direction, remote);
+        Some(Question { pod: &pod.name, direction, remote, protocol, port })
+    }
+
+    fn transport(&self, rng: &mut SplitMix, pod: &Pod, direction: Direction, remote: IpAddr) -> (u8, u16) {
+        let destination = match direction {
+            Direction::Ingress => Some(pod),
+            Direction::Egress => self.pods.iter().copied().find(|p| p.ips.contains(&remote)),
         };
-        Some(Question {
-            pod: &pod.name,
-            direction: *rng.pick(&[Direction::Ingress, Direction::Egress]),
-            remote: *rng.pick(remotes),
-            protocol,
-            port,
-        })
+        let named = destination.map(|p| p.ports.as_slice()).unwrap_or_default();
+        let protocol = *rng.pick(&[6, 6, 6, 6, 17, 17, 17, 132, 132, 1, 58, 47, 50, 0, 255]);
+        if !named.is_empty() && rng.one_in(3) {
+            let port = rng.pick(named);
+            let own = match port.protocol {
+                Protocol::Tcp => 6,
+                Protocol::Udp => 17,
+                Protocol::Sctp => 132,
+            };
+            return if rng.one_in(4) && matches!(protocol, 6 | 17 | 132) {
+                (protocol, port.port)
+            } else {
+                (own, port.port)
+            };
+        }
+        match protocol {
+            6 | 17 | 132 if rng.one_in(12) => (protocol, (rng.next() >> 48) as u16),
+            6 | 17 | 132 => (protocol, *rng.pick(&self.ports)),
+            _ => (protocol, 0),
+        }
     }
 }
 

@@ -21,17 +21,27 @@ pub(super) const NAMESPACES: [&str; 4] = ["a", "a-b", "b", "kube-system"];
 const PODS: [&str; 8] = ["b-c", "c", "web-0", "web-1", "web-2", "db", "dns", "x"];
 const KEYS: [&str; 3] = ["app", "tier", "team"];
 /// Texts that YAML may take for something else are among them.
-const VALUES: [&str; 4] = ["x", "true", "1", ""];
+const VALUES: [&str; 5] = ["x", "true", "1", "no", ""];
 const PORT_NAMES: [&str; 3] = ["http", "dns", "metrics"];
 /// Numbers next to each other, next to a byte's end, and at both ends.
 const PORTS: [u16; 12] = [1, 53, 79, 80, 81, 255, 256, 443, 8080, 32767, 65534, 65535];
+
+/// The namespace of an object. One has half of them, so that they meet.
+fn in_namespace() -> impl Strategy<Value = String> + Clone {
+    prop_oneof![1 => Just(NAMESPACES[0].to_string()), 1 => word(&NAMESPACES)]
+}
 
 fn word(from: &'static [&'static str]) -> impl Strategy<Value = String> + Clone {
     select(from).prop_map(String::from)
 }
 
+/// Values of labels. One is common, so that what is asked for is often there.
+fn value() -> impl Strategy<Value = String> + Clone {
+    prop_oneof![2 => Just("x".to_string()), 1 => word(&VALUES)]
+}
+
 fn labels(most: usize) -> impl Strategy<Value = Labels> {
-    btree_map(word(&KEYS), word(&VALUES), 0..=most)
+    btree_map(word(&KEYS), value(), 0..=most)
 }
 
 pub(super) fn namespace_labels() -> impl Strategy<Value = Labels> {
@@ -60,11 +70,11 @@ pub(super) fn pod() -> impl Strategy<Value = Pod> {
     });
     let families = prop_oneof![1 => Just(0usize), 1 => Just(1), 3 => Just(2)];
     (
-        (word(&NAMESPACES), word(&PODS)),
+        (in_namespace(), word(&PODS)),
         0..100u32,
         labels(3),
         families,
-        (prop::bool::weighted(0.1), prop::bool::weighted(0.15)),
+        (prop::bool::weighted(0.08), prop::bool::weighted(0.12)),
         vec(port, 0..=3),
     )
         .prop_map(|((namespace, name), uid, labels, families, (host_network, finished), ports)| Pod {
@@ -96,7 +106,7 @@ fn expression(
 }
 
 fn pod_selector() -> BoxedStrategy<Selector> {
-    let equal = btree_map(word(&KEYS), word(&VALUES), 0..=1);
+    let equal = prop_oneof![1 => Just(BTreeMap::new()), 2 => btree_map(word(&KEYS), value(), 0..=1)];
     let expressions = prop_oneof![3 => Just(Vec::new()), 1 => vec(expression(word(&KEYS), &VALUES), 1..=2)];
     (equal, expressions).prop_map(|(equal, expressions)| Selector { equal, expressions }).boxed()
 }
@@ -154,7 +164,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
 /// NetworkPolicies.
 pub fn policy() -> BoxedStrategy<Policy> {
     let types = subsequence(vec![Direction::Ingress, Direction::Egress], 0..=2).prop_shuffle();
-    ((word(&NAMESPACES), 0..20u8), pod_selector(), types, rules(), rules())
+    ((in_namespace(), 0..20u8), pod_selector(), types, rules(), rules())
         .prop_map(|((namespace, number), selector, types, ingress, egress)| Policy {
             name: Name { namespace, name: format!("policy-{number}") },
             selector,
@@ -181,8 +191,8 @@ fn cluster_port() -> impl Strategy<Value = ClusterPort> {
         port_number().prop_map(|number| Some((number, number))),
     ];
     prop_oneof![
-        10 => (protocol(), ports).prop_map(|(protocol, ports)| ClusterPort::Numbers { protocol, ports }),
-        4 => word(&PORT_NAMES).prop_map(ClusterPort::Named),
+        20 => (protocol(), ports).prop_map(|(protocol, ports)| ClusterPort::Numbers { protocol, ports }),
+        8 => word(&PORT_NAMES).prop_map(ClusterPort::Named),
         1 => Just(ClusterPort::Unknown),
     ]
 }
@@ -195,11 +205,11 @@ fn cluster_rules(direction: Direction) -> impl Strategy<Value = Vec<ClusterRule>
             prop_oneof![pods, vec(address::cidr(), 1..=3).prop_map(ClusterPeer::Networks)].boxed()
         }
     };
-    let peer = prop_oneof![12 => known, 1 => Just(ClusterPeer::Unknown)];
+    let peer = prop_oneof![30 => known, 1 => Just(ClusterPeer::Unknown)];
     // A rule without peers is not valid; what it does is told nevertheless.
-    let peers = prop_oneof![12 => vec(peer, 1..=2), 1 => Just(Vec::new())];
-    let action = select(vec![Action::Accept, Action::Deny, Action::Pass]);
-    let protocols = prop_oneof![Just(Vec::new()), vec(cluster_port(), 1..=3)];
+    let peers = prop_oneof![30 => vec(peer, 1..=2), 1 => Just(Vec::new())];
+    let action = prop_oneof![3 => Just(Action::Accept), 2 => Just(Action::Deny), 2 => Just(Action::Pass)];
+    let protocols = prop_oneof![Just(Vec::new()), vec(cluster_port(), 1..=4)];
     let rule = (0..3u8, action, peers, protocols).prop_map(|(number, action, peers, protocols)| {
         let name = if number == 0 { String::new() } else { format!("rule-{number}") };
         ClusterRule { name, action, peers, protocols }
