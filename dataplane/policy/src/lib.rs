@@ -6,12 +6,19 @@
 //!
 //! With `std`:
 //!
+//! - [`generate`]: random clusters and questions (feature `generate`)
+//! - [`manifest`]: Kubernetes objects to the model and back (feature `manifest`)
+//! - [`reference`]: the same question answered naively, to compare with
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]
 pub mod compile;
+#[cfg(feature = "generate")]
+pub mod generate;
 pub mod layout;
+#[cfg(feature = "manifest")]
+pub mod manifest;
 pub mod maps;
 #[cfg(feature = "std")]
 pub mod memory;
@@ -20,4 +27,6 @@ pub mod model;
 #[cfg(feature = "std")]
 pub mod op;
 pub mod packet;
+#[cfg(feature = "std")]
+pub mod reference;
 pub mod verdict;

@@ -179,7 +179,8 @@ pub struct Port {
     pub protocol: Option<Protocol>,
     /// `port`; `None` is every port of the protocol, 0 included.
     pub port: Option<PortRef>,
-    /// `endPort`, as stored: the range is `port..=endPort`. With a name, or below `port`, the entry matches nothing.
+    /// `endPort`, as stored: the range is `port..=endPort`. With a name, without `port` or below it, the entry matches
+    /// nothing.
     pub end: Option<u16>,
 }
 
@@ -265,10 +266,10 @@ pub struct ClusterRule {
 pub enum ClusterPeer {
     /// Pods.
     Pods(Subject),
-    /// Addresses, as written; only for egress.
+    /// Addresses, as written; only for egress, and not known for ingress. One that is no CIDR matches nothing.
     Networks(Vec<String>),
-    /// A peer that is not known here (nodes, domain names, what comes later): an Accept rule with one matches nothing
-    /// by it, a Deny or Pass rule with one denies everything.
+    /// A peer that is not known here (nodes, domain names, what comes later): an Accept rule with one matches nothing,
+    /// whatever its other peers; a Deny or Pass rule with one denies everything.
     Unknown,
 }
 
