@@ -6,6 +6,7 @@
 //!
 //! With `std`:
 //!
+//! - [`explain`]: why a flow passes or does not, and what came nearest
 //! - [`generate`]: random clusters and questions (feature `generate`)
 //! - [`manifest`]: Kubernetes objects to the model and back (feature `manifest`)
 //! - [`reference`]: the same question answered naively, to compare with
@@ -14,6 +15,8 @@
 
 #[cfg(feature = "std")]
 pub mod compile;
+#[cfg(feature = "std")]
+pub mod explain;
 #[cfg(feature = "generate")]
 pub mod generate;
 pub mod layout;
