@@ -30,7 +30,7 @@ pub use self::{
 use crate::{
     compile::{Compiler, EndpointSpec, Full, Options},
     memory::Memory,
-    model::{Name, Pod, PortRef, Protocol, Snapshot},
+    model::{Name, NamedPort, Pod, PortRef, Protocol, Snapshot},
 };
 
 /// Why a question has no answer.
@@ -114,6 +114,31 @@ pub struct Flow {
     pub egress: Side,
     /// Verdict at the destination.
     pub ingress: Side,
+}
+
+impl Flow {
+    /// Whether the same decides both.
+    fn is_like(&self, other: &Self) -> bool {
+        self.egress.why == other.egress.why && self.ingress.why == other.ingress.why
+    }
+}
+
+/// Numbers that a port name stands for at a destination.
+fn numbers(
+    to: &Found<'_>,
+    name: &str,
+    protocol: Protocol,
+    port: &Port,
+) -> Result<BTreeSet<u16>, ExplainError> {
+    let ports = to.pod.map_or(&[][..], |pod| &pod.ports);
+    let fitting = ports.iter().filter(|port| port.name == name && port.protocol == protocol);
+    let numbers: BTreeSet<u16> = fitting.map(|port| port.port).collect();
+    if numbers.is_empty() {
+        let words = |port: &NamedPort| format!("{}/{} (which is {})", port.name, port.protocol, port.port);
+        let declared = ports.iter().map(words).collect();
+        return Err(ExplainError::NoPort { port: port.clone(), to: to.text.clone(), declared });
+    }
+    Ok(numbers)
 }
 
 /// Something of a policy that could not be understood.
@@ -217,7 +242,13 @@ impl<'a> Explainer<'a> {
         let mut flows: Vec<Flow> = Vec::new();
         for source in &from.addresses {
             for destination in to.addresses.iter().filter(|ip| ip.is_ipv4() == source.is_ipv4()) {
-                self.pair(question, (&from, *source), (&to, *destination), &mut flows)?;
+                for flow in self.pair(question, (&from, *source), (&to, *destination))? {
+                    match flows.iter_mut().find(|before| before.ports == flow.ports && before.is_like(&flow))
+                    {
+                        Some(before) => before.addresses.extend(flow.addresses),
+                        None => flows.push(flow),
+                    }
+                }
             }
         }
         if flows.is_empty() {
@@ -313,41 +344,33 @@ impl<'a> Explainer<'a> {
         question: &Question,
         from: (&Found<'a>, IpAddr),
         to: (&Found<'a>, IpAddr),
-        flows: &mut Vec<Flow>,
-    ) -> Result<(), ExplainError> {
-        match &question.port {
-            Port::Number(number, protocol) => self.add(from, to, Some((*protocol, *number, *number)), flows),
-            Port::Icmp => self.add(from, to, None, flows),
+    ) -> Result<Vec<Flow>, ExplainError> {
+        let one = |transport| self.flow(from, to, transport);
+        Ok(match &question.port {
+            Port::Number(number, protocol) => vec![one(Some((*protocol, *number, *number)))],
+            Port::Icmp => vec![one(None)],
             Port::Named(name, protocol) => {
-                let ports = to.0.pod.map_or(&[][..], |pod| &pod.ports);
-                let numbers: BTreeSet<u16> = ports
-                    .iter()
-                    .filter(|port| port.name == *name && port.protocol == *protocol)
-                    .map(|port| port.port)
-                    .collect();
-                if numbers.is_empty() {
-                    let words = |port: &crate::model::NamedPort| {
-                        format!("{}/{} (which is {})", port.name, port.protocol, port.port)
-                    };
-                    return Err(ExplainError::NoPort {
-                        port: question.port.clone(),
-                        to: to.0.text.clone(),
-                        declared: ports.iter().map(words).collect(),
-                    });
-                }
-                for number in numbers {
-                    self.add(from, to, Some((*protocol, number, number)), flows);
-                }
+                let numbers = numbers(to.0, name, *protocol, &question.port)?;
+                numbers.into_iter().map(|number| one(Some((*protocol, number, number)))).collect()
             }
             Port::Every(protocol) => {
+                let mut flows: Vec<Flow> = Vec::new();
                 let edges = self.edges();
                 let ends = edges.iter().skip(1).map(|edge| edge - 1).chain([u16::MAX]);
-                for (first, last) in edges.iter().zip(ends) {
-                    self.add(from, to, Some((*protocol, *first, last)), flows);
+                for (first, last) in edges.iter().copied().zip(ends) {
+                    let flow = one(Some((*protocol, first, last)));
+                    match flows.last_mut() {
+                        Some(before) if before.is_like(&flow) => {
+                            before.ports = before.ports.map(|(begin, _)| (begin, last));
+                        }
+                        _ => flows.push(flow),
+                    }
                 }
+                // Once more, for what is said of a range is said of the whole range.
+                let ranges = flows.into_iter().filter_map(|flow| flow.ports);
+                ranges.map(|(first, last)| one(Some((*protocol, first, last)))).collect()
             }
-        }
-        Ok(())
+        })
     }
 
     /// Ports at which some rule may begin or cease to match.
@@ -369,43 +392,28 @@ impl<'a> Explainer<'a> {
         ranges.flat_map(|(first, last)| [Some(first), last.checked_add(1)]).flatten().chain([0]).collect()
     }
 
-    /// Judges one flow, and puts it with those that are judged the same.
-    fn add(
+    /// Judges a flow, or a range of ports that no rule splits.
+    fn flow(
         &self,
         from: (&Found<'a>, IpAddr),
         to: (&Found<'a>, IpAddr),
         transport: Option<(Protocol, u16, u16)>,
-        flows: &mut Vec<Flow>,
-    ) {
+    ) -> Flow {
         let port = match transport {
             None => "icmp".into(),
             Some((protocol, first, last)) if first == last => format!("{first}/{protocol}"),
             Some((protocol, first, last)) => format!("{first}-{last}/{protocol}"),
         };
-        let (egress, ingress) =
-            self.judge(from, to, transport.map(|(protocol, first, _)| (protocol, first)), &port);
-        let (source, destination) = (from.1, to.1);
-        let ports = transport.map(|(_, first, last)| (first, last));
-        let same = |flow: &Flow| flow.egress.why == egress.why && flow.ingress.why == ingress.why;
-        if let Some(before) = flows.iter_mut().rev().find(|flow| flow.ports == ports && same(flow)) {
-            if !before.addresses.contains(&(source, destination)) {
-                before.addresses.push((source, destination));
-            }
-            return;
+        let first = transport.map(|(protocol, first, _)| (protocol, first));
+        let (egress, ingress) = self.judge(from, to, first, &port);
+        Flow {
+            port,
+            ports: transport.map(|(_, first, last)| (first, last)),
+            addresses: vec![(from.1, to.1)],
+            allowed: egress.allowed && ingress.allowed,
+            egress,
+            ingress,
         }
-        // The next range, judged as the last.
-        if let (Some(before), Some((protocol, first, last))) = (flows.last_mut(), transport)
-            && same(before)
-            && before.addresses == [(source, destination)]
-            && let Some((begin, end)) = before.ports
-            && end.checked_add(1) == Some(first)
-        {
-            before.ports = Some((begin, last));
-            before.port = format!("{begin}-{last}/{protocol}");
-            return;
-        }
-        let allowed = egress.allowed && ingress.allowed;
-        flows.push(Flow { port, ports, addresses: vec![(source, destination)], allowed, egress, ingress });
     }
 
     fn note(&self, end: &Found<'a>) -> Option<String> {

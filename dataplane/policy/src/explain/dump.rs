@@ -151,8 +151,7 @@ impl fmt::Display for Dump {
             let addresses = if addresses.is_empty() { "no address".into() } else { addresses.join(", ") };
             writeln!(f, "{} ({addresses})", pod.pod)?;
             match pod.not_asked {
-                Some(NotAsked::Finished) => writeln!(f, "  no policy is asked: it has ended")?,
-                Some(_) => writeln!(f, "  no policy is asked: it is on its node's network")?,
+                Some(because) => writeln!(f, "  {because}")?,
                 None => {
                     pod.ingress.write(f, Direction::Ingress)?;
                     pod.egress.write(f, Direction::Egress)?;

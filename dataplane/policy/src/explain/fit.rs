@@ -58,7 +58,7 @@ fn unmet(selector: &Selector, labels: &Labels) -> (Vec<String>, usize) {
         match labels.get(key) {
             Some(has) if has == value => {}
             Some(has) => unmet.push(format!("{key}={value} (has {key}={has})")),
-            None => unmet.push(words::equal(key, value)),
+            None => unmet.push(format!("{} (has no {key})", words::equal(key, value))),
         }
     }
     for expression in &selector.expressions {
@@ -72,7 +72,8 @@ fn unmet(selector: &Selector, labels: &Labels) -> (Vec<String>, usize) {
             Operator::Unknown => false,
         };
         if !met {
-            let has = value.map(|value| format!(" (has {}={value})", expression.key)).unwrap_or_default();
+            let key = &expression.key;
+            let has = value.map_or(format!(" (has no {key})"), |value| format!(" (has {key}={value})"));
             unmet.push(words::expression(expression) + &has);
         }
     }
@@ -143,7 +144,7 @@ fn peer_fit(peer: &Peer, policy: &Name, seen: &Seen<'_>) -> Fit {
                         let (unmet, all) = unmet(selector, &found.labels);
                         score += share(unmet.len(), all, 45);
                         if !unmet.is_empty() {
-                            misses.push(format!("namespace {space} lacks {}", unmet.join(", ")));
+                            misses.push(format!("namespace {space} does not match {}", unmet.join(", ")));
                         }
                     }
                 },
@@ -152,7 +153,7 @@ fn peer_fit(peer: &Peer, policy: &Name, seen: &Seen<'_>) -> Fit {
             let (unmet, all) = unmet(pods.as_ref().unwrap_or(&everything), &pod.labels);
             score += share(unmet.len(), all, 45);
             if !unmet.is_empty() {
-                misses.push(format!("pod {} lacks {}", pod.name, unmet.join(", ")));
+                misses.push(format!("pod {} does not match {}", pod.name, unmet.join(", ")));
             }
             if misses.is_empty() { fits() } else { Fit::part(score, misses.join("; ")) }
         }
@@ -169,6 +170,9 @@ pub(super) fn ports(form: &Form, seen: &Seen<'_>) -> Fit {
     let fits = entries.iter().map(|entry| entry_fit(entry, protocol, port, seen));
     match nearest(fits) {
         Some(fit) if fit.score == NUMBER => Fit { text: format!("{} is not in {listed}", seen.port), ..fit },
+        Some(fit) if !fit.fits() && entries.len() > 1 => {
+            Fit { text: format!("{} is not in {listed} ({})", seen.port, fit.text), ..fit }
+        }
         Some(fit) => fit,
         None => Fit::part(0, "the rule has no port"),
     }

@@ -22,17 +22,12 @@ fn names(all: &[Name]) -> String {
     all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Why {
+    /// In words, for a direction.
+    fn words(&self, direction: Direction) -> String {
         match self {
-            Self::NotAsked { because } => f.write_str(match because {
-                NotAsked::NoPod => "no policy is asked: this end is no pod",
-                NotAsked::HostNetwork => "no policy is asked: the pod is on its node's network",
-                NotAsked::Finished => "no policy is asked: the pod has ended and has no packets",
-                NotAsked::Itself => "no policy is asked: the pod speaks with itself",
-                NotAsked::OwnNode => "no policy is asked: it is the pod's own node",
-            }),
-            Self::NotIsolated => f.write_str("no policy isolates the pod"),
+            Self::NotAsked { because } => because.to_string(),
+            Self::NotIsolated => "no policy isolates the pod".into(),
             Self::Rule { tier, policy, index, name, peers, ports } => {
                 let kind = match tier {
                     Tier::Policy => "NetworkPolicy",
@@ -40,13 +35,23 @@ impl fmt::Display for Why {
                     Tier::Baseline => "ClusterNetworkPolicy (baseline)",
                 };
                 let name = if name.is_empty() { String::new() } else { format!(" \"{name}\"") };
-                write!(f, "{kind} {policy}, rule {index}{name}: {peers}; {ports}")
+                format!("{kind} {policy} {direction}[{index}]{name}: {peers}; {ports}")
             }
-            Self::NoRule { isolated_by } => {
-                write!(f, "isolated by {}; no rule matches", names(isolated_by))
-            }
-            Self::Closed => f.write_str("the policies about the pod cannot be compiled, so all is denied"),
+            Self::NoRule { isolated_by } => format!("isolated by {}; no rule matches", names(isolated_by)),
+            Self::Closed => "the policies about the pod cannot be compiled, so all is denied".into(),
         }
+    }
+}
+
+impl fmt::Display for NotAsked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPod => "no policy is asked: this end is no pod",
+            Self::HostNetwork => "no policy is asked: the pod is on its node's network",
+            Self::Finished => "no policy is asked: the pod has ended and has no packets",
+            Self::Itself => "no policy is asked: the pod speaks with itself",
+            Self::OwnNode => "no policy is asked: the other side is the pod's own node",
+        })
     }
 }
 
@@ -66,7 +71,7 @@ impl NearMiss {
 impl Side {
     /// The reason in one line.
     pub fn reason(&self) -> String {
-        let mut text = self.why.to_string();
+        let mut text = self.why.words(self.direction);
         if let Some(miss) = self.near.first() {
             let _infallible = write!(text, "; nearest {}", miss.line(self.direction));
         }
@@ -77,7 +82,7 @@ impl Side {
         let direction = self.direction;
         let of = self.pod.as_ref().map(|pod| format!(" of {pod}")).unwrap_or_default();
         writeln!(f, "  {direction}{of}: {}", word(self.allowed))?;
-        writeln!(f, "    {}", self.why)?;
+        writeln!(f, "    {}", self.why.words(direction))?;
         let (Why::NoRule { .. } | Why::Rule { .. }) = self.why else { return Ok(()) };
         if self.allowed {
             return Ok(());
