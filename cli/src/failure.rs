@@ -11,6 +11,17 @@ pub(crate) enum Failure {
     /// What the user wrote, or did not write.
     #[error("{0}")]
     Input(String),
+    /// The API server's answer, or that there was none.
+    #[error("{0}")]
+    Cluster(String),
+    /// Policies are not as expected.
+    #[error("{failed} of {all} expectations are not met")]
+    Unmet {
+        /// How many are not.
+        failed: usize,
+        /// How many there are.
+        all: usize,
+    },
     /// The cloud's answer.
     #[error("{0}")]
     Cloud(#[from] CloudError),
@@ -45,7 +56,9 @@ impl Failure {
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Input(_) => 2,
+            // Without the cluster there is nothing to judge: a CI must not take it for a policy that fails.
+            Self::Input(_) | Self::Cluster(_) => 2,
+            Self::Unmet { .. } => 1,
             // No key is something to be given, not something that the cloud said.
             Self::Cloud(error) if error.code == NO_CREDENTIALS => 2,
             Self::Cloud(_) | Self::Late { .. } | Self::Undone { .. } => 1,
@@ -55,7 +68,7 @@ impl Failure {
     /// What is printed.
     pub(crate) fn text(&self) -> String {
         let hint = match self {
-            Self::Input(_) => return format!("error: {self}\n"),
+            Self::Input(_) | Self::Cluster(_) | Self::Unmet { .. } => return format!("error: {self}\n"),
             Self::Cloud(error) if error.code == NO_CREDENTIALS => {
                 return format!(
                     "error: {}\nhint: `terway-cli cloud whoami --help` tells where keys may come from\n",

@@ -1,13 +1,15 @@
 //! `terway-cli`: what an operator types.
 //!
-//! - 0: done; 1: the cloud refused, or did not get there in time; 2: bad input.
+//! - 0: done; 1: the cloud refused, or did not get there in time, or policies are not as expected; 2: bad input.
 //! - [`cloud`] is the cloud's API by hand; [`connect`] makes its client of options, environment and
 //!   metadata.
+//! - [`policy`] explains what policies say of a flow.
 //! - [`mod@print`] lays out what is told; [`failure`] says what went wrong and what to do.
 
 mod cloud;
 mod connect;
 mod failure;
+mod policy;
 mod print;
 
 use std::process::ExitCode;
@@ -19,7 +21,9 @@ use self::failure::Failure;
 /// Operator's tool of terway-rs
 #[derive(Debug, Parser)]
 #[command(name = "terway-cli", version, about, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 the cloud refused or was late, 2 bad input.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the cloud refused or was late or a policy test failed, 2 bad input."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -29,6 +33,8 @@ struct Cli {
 enum Command {
     /// Look at the cloud and change it, one API call at a time
     Cloud(Box<cloud::Args>),
+    /// Explain, test and show NetworkPolicies, from the cluster or from manifests
+    Policy(Box<policy::Args>),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -54,6 +60,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Cloud(args) => cloud::run(*args),
+        Command::Policy(args) => policy::run(*args),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "terway-cli", &mut text);

@@ -34,6 +34,10 @@ fn options_may_stand_before_and_after_the_command() {
         "terway-cli cloud route create vtb-1 10.1.0.0/24 --instance i-1",
         "terway-cli cloud route delete vtb-1 rte-1",
         "terway-cli cloud whoami --metadata-endpoint http://127.0.0.1:1/instances/i-1",
+        "terway-cli policy explain --from a/b --to 10.0.0.1 --port 80/TCP",
+        "terway-cli policy --json explain -n a --from b --to c --port http --offline -f dir -f file.yaml",
+        "terway-cli policy test expect.yaml -f dir --json",
+        "terway-cli policy dump a/b --kubeconfig file --context name",
         "terway-cli completions bash",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -74,6 +78,9 @@ fn what_makes_no_sense_is_bad_input() {
         "terway-cli cloud route create vtb-1 10.1.0.0/24 --instance i-1 --eni eni-1",
         "terway-cli cloud route create vtb-1 10.1.0.1/24 --instance i-1",
         "terway-cli cloud whoami --access-key-id k",
+        "terway-cli policy explain --from a/b --to c --port 80 --offline",
+        "terway-cli policy explain --from a/b --to c --port 80 -f dir --kubeconfig file",
+        "terway-cli policy explain --from a/b --to c --port 80 --node-address node-1",
         "terway-cli completions tcsh",
     ] {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));

@@ -12,7 +12,7 @@
 
 mod address;
 mod bind;
-mod block;
+pub(crate) mod block;
 mod build;
 mod class;
 mod intern;
@@ -21,7 +21,7 @@ mod publish;
 mod rule;
 mod selector;
 mod set;
-mod world;
+pub(crate) mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

@@ -13,6 +13,7 @@
 //! - `model`: pods, namespaces and policies, as far as policy looks at them.
 //! - `compile`: from the model to tables, incrementally, in an order in which every write is safe.
 //! - `op`: one such write; `memory`: the tables in memory.
+//! - `explain`: both ends' verdicts in words, with what nearly matched.
 //! - `reference`: the semantics written down plainly. Shares nothing with the compiler, to compare with.
 //! - `manifest`: Kubernetes objects to the model and back (feature `manifest`).
 //! - `generate`: random clusters and questions (feature `generate`).
@@ -21,6 +22,8 @@
 
 #[cfg(feature = "std")]
 pub mod compile;
+#[cfg(feature = "std")]
+pub mod explain;
 #[cfg(feature = "generate")]
 pub mod generate;
 pub mod layout;

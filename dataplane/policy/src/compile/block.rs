@@ -71,6 +71,33 @@ impl Block {
     }
 }
 
+/// Where an address is in respect of a block as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place<'a> {
+    Inside,
+    Outside,
+    /// In this hole.
+    Hole(&'a str),
+    /// The block matches nothing, because of this.
+    Unreadable(String),
+}
+
+/// Looks where an address is, for explanations.
+pub(crate) fn place<'a>(cidr: &str, except: &'a [String], ip: IpAddr) -> Place<'a> {
+    let addr = super::world::addr_of(ip);
+    let here = Prefix { addr, bits: 128 };
+    match Block::parse(cidr, except) {
+        Err(problem) => Place::Unreadable(problem),
+        Ok(block) if block.has(&here) => Place::Inside,
+        Ok(block) if block.prefix.contains(&addr) => except
+            .iter()
+            .find(|hole| parse(hole).is_ok_and(|hole| hole.contains(&addr)))
+            // IPv4 in ::/0.
+            .map_or(Place::Outside, |hole| Place::Hole(hole)),
+        Ok(_) => Place::Outside,
+    }
+}
+
 /// Parses a CIDR strictly, and cuts off host bits. IPv6 that stands for IPv4 is refused: libraries disagree about it.
 fn parse(text: &str) -> Result<Prefix, String> {
     let wrong = |why: &str| format!("{text:?} is not a CIDR: {why}");

@@ -7,7 +7,8 @@ use crate::{
 };
 
 /// Tiers in the order in which they are asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Tier {
     /// Admin, and before it what the node's configuration denies.
     Admin,

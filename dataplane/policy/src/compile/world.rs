@@ -37,7 +37,7 @@ pub(super) struct PodState {
 }
 
 /// Sixteen bytes of any address.
-pub(super) fn addr_of(ip: IpAddr) -> Addr {
+pub(crate) fn addr_of(ip: IpAddr) -> Addr {
     match ip {
         IpAddr::V4(v4) => mapped(v4.octets()),
         IpAddr::V6(v6) => v6.octets(),
