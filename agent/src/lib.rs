@@ -17,6 +17,7 @@
 //! - `reconcile`: compares the pool with the cloud, carefully, because reads lag.
 //! - `pods`: the node's pods as the API server shows them; `gc`: frees what belongs to pods that
 //!   are gone; `node`: conditions of the node object.
+//! - [`policy`]: from the API server's policies to the node's maps.
 
 mod addresses;
 pub mod agent;
@@ -29,6 +30,7 @@ mod mend;
 mod nic;
 mod node;
 mod pods;
+pub mod policy;
 pub mod pool;
 mod reconcile;
 mod recovery;

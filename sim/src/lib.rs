@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod kubelet;
 pub mod node;
 pub mod oracle;
+pub mod policy;
 pub mod ports;
 pub mod profile;
 pub mod report;

@@ -26,7 +26,7 @@ pub(crate) mod world;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
-    rc::Rc,
+    sync::Arc,
 };
 
 use self::{
@@ -103,6 +103,8 @@ pub struct Options {
     pub view: u32,
     /// Denials for the whole node.
     pub node_rules: Vec<NodeRule>,
+    /// Epoch before the first that is given out: beyond all that flows in the maps may have.
+    pub epoch: u32,
 }
 
 /// A pod's place on this node.
@@ -119,7 +121,7 @@ pub struct EndpointSpec {
 #[derive(Debug)]
 struct PolicyState {
     selector: Demands,
-    directions: [Option<Rc<Vec<Spec>>>; 2],
+    directions: [Option<Arc<Vec<Spec>>>; 2],
     /// Tell apart any two versions of rules.
     stamps: [u64; 2],
     problems: Vec<String>,
@@ -131,7 +133,7 @@ struct ClusterState {
     tier: crate::model::Tier,
     /// Namespaces and pods; `None` selects nothing.
     subject: Option<(Demands, Demands)>,
-    directions: [Option<Rc<Vec<Spec>>>; 2],
+    directions: [Option<Arc<Vec<Spec>>>; 2],
     stamps: [u64; 2],
     problems: Vec<String>,
 }
@@ -158,11 +160,12 @@ pub struct Compiler {
     clusters: BTreeMap<String, ClusterState>,
     endpoints: BTreeMap<u32, Local>,
     sets: BTreeMap<u32, Set>,
-    set_numbers: BTreeMap<Rc<SetKey>, u32>,
-    set_keys: BTreeMap<u32, (Rc<SetKey>, Rc<bind::About>)>,
+    set_numbers: BTreeMap<Arc<SetKey>, u32>,
+    set_keys: BTreeMap<u32, (Arc<SetKey>, Arc<bind::About>)>,
     free_sets: VecDeque<u32>,
     pages: Pages,
     stamp: u64,
+    epoch: u32,
     dirty: Dirty,
 }
 
@@ -191,6 +194,7 @@ impl Compiler {
         Self {
             free_sets: half(options.limits.rules).collect(),
             pages: Pages::new(half(options.limits.pages)),
+            epoch: options.epoch,
             options,
             strings: Interner::default(),
             spaces: BTreeMap::new(),
@@ -258,7 +262,7 @@ impl Compiler {
         self.dirty_endpoints_of(space);
     }
 
-    fn release_policy(&mut self, selector: &Demands, directions: &[Option<Rc<Vec<Spec>>>; 2]) {
+    fn release_policy(&mut self, selector: &Demands, directions: &[Option<Arc<Vec<Spec>>>; 2]) {
         selector.strings().for_each(|sym| self.strings.release(sym));
         for spec in directions.iter().flatten().flat_map(|specs| specs.iter()) {
             spec.strings().into_iter().for_each(|sym| self.strings.release(sym));
@@ -321,7 +325,7 @@ impl Compiler {
     }
 }
 
-type Directions = [Option<Rc<Vec<Spec>>>; 2];
+type Directions = [Option<Arc<Vec<Spec>>>; 2];
 
 /// Gives new rules new stamps, and leaves those that did not change what they had.
 fn restamp(
@@ -340,7 +344,7 @@ fn restamp(
                 *last
             }
         };
-        directions[index] = specs.map(Rc::new);
+        directions[index] = specs.map(Arc::new);
     }
     (directions, stamps)
 }

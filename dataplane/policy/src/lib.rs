@@ -12,7 +12,7 @@
 //!
 //! - `model`: pods, namespaces and policies, as far as policy looks at them.
 //! - `compile`: from the model to tables, incrementally, in an order in which every write is safe.
-//! - `op`: one such write; `memory`: the tables in memory.
+//! - `op`: one such write; `port`: who makes it; `memory`: the tables in memory.
 //! - `explain`: both ends' verdicts in words, with what nearly matched.
 //! - `reference`: the semantics written down plainly. Shares nothing with the compiler, to compare with.
 //! - `manifest`: Kubernetes objects to the model and back (feature `manifest`).
@@ -37,6 +37,8 @@ pub mod model;
 #[cfg(feature = "std")]
 pub mod op;
 pub mod packet;
+#[cfg(feature = "std")]
+pub mod port;
 #[cfg(feature = "std")]
 pub mod reference;
 pub mod verdict;

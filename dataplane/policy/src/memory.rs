@@ -217,3 +217,19 @@ impl Maps for Memory {
         self.events.borrow_mut().push(*event);
     }
 }
+
+impl Memory {
+    /// Removes what belongs to other views, and endpoints that are none of these.
+    pub fn keep_only(&mut self, view: u32, links: &std::collections::BTreeSet<u32>) {
+        self.endpoints.retain(|link, endpoint| links.contains(link) && endpoint.view == view);
+        let Self { endpoints, endpoint_ips, peers, cidrs, rules, classes, crosses, .. } = self;
+        endpoint_ips.retain(|_, link| endpoints.contains_key(link));
+        peers.retain(|key, _| key.view == view);
+        cidrs.retain(|key, _| key.key.view == view);
+        let used: std::collections::BTreeSet<u32> =
+            endpoints.values().flat_map(|endpoint| endpoint.rules).collect();
+        rules.retain(|id, _| used.contains(id));
+        classes.retain(|key, _| used.contains(&key.rules));
+        crosses.retain(|key, _| used.contains(&key.rules));
+    }
+}

@@ -1,7 +1,7 @@
 //! Which rule sets an endpoint has: its pod's policies in order of precedence, with port names resolved. Endpoints for
 //! which that comes out the same share one.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Compiler, EndpointSpec, Full,
@@ -71,7 +71,7 @@ struct Part {
     tier: Tier,
     policy: Name,
     stamp: u64,
-    specs: Rc<Vec<Spec>>,
+    specs: Arc<Vec<Spec>>,
     ports: Vec<(u32, Range)>,
 }
 
@@ -374,9 +374,9 @@ impl Compiler {
             }
         }
         self.sets.insert(id, set);
-        let key = Rc::new(key);
+        let key = Arc::new(key);
         self.set_numbers.insert(key.clone(), id);
-        self.set_keys.insert(id, (key, Rc::new(about)));
+        self.set_keys.insert(id, (key, Arc::new(about)));
         Ok(id)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    rc::Rc,
+    sync::Arc,
 };
 
 use super::rule::Matter;
@@ -72,7 +72,7 @@ impl Atoms {
 /// A set of atoms that some address has.
 #[derive(Debug)]
 pub(super) struct Class {
-    pub(super) atoms: Rc<[u32]>,
+    pub(super) atoms: Arc<[u32]>,
     /// Addresses and prefixes in it.
     pub(super) members: usize,
 }
@@ -81,7 +81,7 @@ pub(super) struct Class {
 #[derive(Debug, Default)]
 pub(super) struct Classes {
     pub(super) by_number: BTreeMap<u32, Class>,
-    numbers: BTreeMap<Rc<[u32]>, u32>,
+    numbers: BTreeMap<Arc<[u32]>, u32>,
     last: u32,
 }
 
@@ -97,14 +97,14 @@ impl Classes {
                 atom.classes.insert(self.last);
             }
         }
-        let atoms: Rc<[u32]> = atoms.into();
+        let atoms: Arc<[u32]> = atoms.into();
         self.numbers.insert(atoms.clone(), self.last);
         self.by_number.insert(self.last, Class { atoms, members: 0 });
         self.last
     }
 
-    pub(super) fn atoms(&self, number: u32) -> Rc<[u32]> {
-        self.by_number.get(&number).map_or_else(|| Rc::from([]), |class| class.atoms.clone())
+    pub(super) fn atoms(&self, number: u32) -> Arc<[u32]> {
+        self.by_number.get(&number).map_or_else(|| Arc::from([]), |class| class.atoms.clone())
     }
 
     pub(super) fn join(&mut self, number: u32) {
@@ -125,7 +125,7 @@ impl Classes {
     }
 
     /// Removes a class that has no member, unless it has got one again.
-    pub(super) fn remove_empty(&mut self, number: u32, all: &mut Atoms) -> Option<Rc<[u32]>> {
+    pub(super) fn remove_empty(&mut self, number: u32, all: &mut Atoms) -> Option<Arc<[u32]>> {
         if self.by_number.get(&number)?.members > 0 {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Strings as numbers, counted, so that a label that no object has any more takes no room.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A string's number.
 pub(super) type Sym = u32;
@@ -10,8 +10,8 @@ pub(super) type LabelSet = Box<[(Sym, Sym)]>;
 
 #[derive(Debug, Default)]
 pub(super) struct Interner {
-    numbers: BTreeMap<Rc<str>, Sym>,
-    strings: Vec<Option<(Rc<str>, u32)>>,
+    numbers: BTreeMap<Arc<str>, Sym>,
+    strings: Vec<Option<(Arc<str>, u32)>>,
     free: Vec<Sym>,
 }
 
@@ -24,7 +24,7 @@ impl Interner {
             }
             return *sym;
         }
-        let text: Rc<str> = text.into();
+        let text: Arc<str> = text.into();
         let entry = Some((text.clone(), 1));
         let sym = match self.free.pop() {
             Some(sym) => {

@@ -6,7 +6,8 @@
 //! 3. Where more than one object will change, each endpoint that changes is given both rule sets, of which both must
 //!    allow: what old and new deny stays denied all along, what both allow stays allowed. Then addresses move to classes
 //!    that mean something else, each by one write.
-//! 4. Each endpoint is given its new rule sets in one write, with a new epoch: its flows are judged once more.
+//! 4. Each endpoint is given its new rule sets in one write, with an epoch that no flow has yet: its flows are judged once
+//!    more.
 //!
 //! What is then unused is removed in later phases, each after a grace period, for packets that are under way.
 
@@ -79,7 +80,7 @@ impl Compiler {
         while let Some(link) = self.dirty.endpoints.pop_first() {
             let Some(mut after) = self.wanted(link, ops)? else { continue };
             let before = self.endpoints.get(&link).and_then(|local| local.written);
-            after.epoch = before.map_or(1, |before| before.epoch);
+            after.epoch = before.map_or(0, |before| before.epoch);
             if before != Some(after) {
                 flips.retain(|flip: &Flip| flip.link != link);
                 flips.push(Flip { link, before, after });
@@ -166,7 +167,8 @@ impl Compiler {
         }
         phase.append(&mut meaningful);
         for flip in flips {
-            let after = Endpoint { epoch: flip.after.epoch.wrapping_add(1), ..flip.after };
+            self.epoch = self.epoch.wrapping_add(1);
+            let after = Endpoint { epoch: self.epoch, ..flip.after };
             phase.push(Op::Endpoint(flip.link, Some(after)));
             let before = flip.before.map_or([[0; 16]; 2], |before| [before.v4, before.v6]);
             for (old, new) in before.into_iter().zip([after.v4, after.v6]) {
@@ -181,7 +183,8 @@ impl Compiler {
             if written.rules.iter().any(|id| again.contains(id))
                 && !flips.iter().any(|flip| flip.link == *link)
             {
-                written.epoch = written.epoch.wrapping_add(1);
+                self.epoch = self.epoch.wrapping_add(1);
+                written.epoch = self.epoch;
                 phase.push(Op::Endpoint(*link, Some(*written)));
             }
         }

@@ -1,0 +1,311 @@
+//! The one task that owns the compiler.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use terway_policy::{
+    compile::{Compiler, EndpointSpec, Options, Publication},
+    layout::{CONTROL_TRACK, Control, ENDPOINT_LOCKED, Endpoint, LAYOUT, is_v4, mapped},
+    manifest::Object,
+    model::Name,
+    op::Op,
+    port::{Left, MapsError},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Phase, Place, Policy, PolicyPorts, PolicySettings,
+    feed::{Input, Kind},
+};
+
+/// Changes that are taken together when they come faster than they can be published. One at a time is exact: see the
+/// order of writes in `terway_policy::compile`.
+const BATCH: usize = 256;
+
+struct Engine<'a> {
+    policy: &'a Policy,
+    ports: &'a PolicyPorts,
+    settings: &'a PolicySettings,
+    places: &'a mut BTreeMap<u32, Place>,
+    compiler: Compiler,
+    view: u32,
+    left: Left,
+    listed: BTreeSet<Kind>,
+    /// UIDs of pods that places are for, as the API server has them.
+    uids: BTreeMap<Name, String>,
+    control: Option<Control>,
+}
+
+/// Runs until the channel ends (`None`) or the maps do not take what is wanted (why).
+pub(super) async fn run(
+    policy: &Policy,
+    ports: &PolicyPorts,
+    settings: &PolicySettings,
+    places: &mut BTreeMap<u32, Place>,
+    from: &mut mpsc::Receiver<Input>,
+) -> Option<String> {
+    let left = match ports.maps.left() {
+        Ok(left) => left,
+        Err(error) => return Some(error.to_string()),
+    };
+    let view = left.next_view();
+    let options = Options {
+        limits: ports.maps.limits(),
+        view,
+        node_rules: settings.node_rules.clone(),
+        epoch: left.epoch(),
+    };
+    let compiler = Compiler::new(options);
+    let (listed, uids) = (BTreeSet::new(), BTreeMap::new());
+    let mut engine =
+        Engine { policy, ports, settings, places, compiler, view, left, listed, uids, control: None };
+    engine.run(from).await.err()
+}
+
+/// Serves endpoints alone for a while, each locked: what cannot be published is not guessed at.
+pub(super) async fn rest(
+    ports: &PolicyPorts,
+    before: mpsc::Receiver<Input>,
+    mut from: mpsc::Receiver<Input>,
+    places: &mut BTreeMap<u32, Place>,
+    during: Duration,
+) -> mpsc::Receiver<Input> {
+    let mut before = before;
+    before.close();
+    let until = Instant::now() + during;
+    loop {
+        // What was sent to the one that ended is answered first.
+        let input = match before.try_recv() {
+            Ok(input) => input,
+            Err(_) => match timeout_at(until, from.recv()).await {
+                Ok(Some(input)) => input,
+                Ok(None) | Err(_) => return from,
+            },
+        };
+        match input {
+            Input::Bind { place, done } => {
+                if write(ports, &[Op::Endpoint(place.link, Some(locked(&place)))]).is_ok() {
+                    places.insert(place.link, place);
+                    done.send(()).unwrap_or(());
+                }
+            }
+            Input::Unbind { link } => {
+                places.remove(&link);
+                if let Err(error) = write(ports, &[Op::Endpoint(link, None)]) {
+                    tracing::warn!(link, "{error}; the endpoint stays until the next start");
+                }
+            }
+            Input::Set(_) | Input::Gone(..) | Input::Listed(_) => {}
+        }
+    }
+}
+
+fn write(ports: &PolicyPorts, ops: &[Op]) -> Result<(), String> {
+    ports.maps.write(ops).map_err(|error: MapsError| error.to_string())
+}
+
+/// An endpoint whose policy is not known.
+fn locked(place: &Place) -> Endpoint {
+    let mut endpoint = Endpoint { flags: place.flags | ENDPOINT_LOCKED, ..Endpoint::default() };
+    for ip in &place.ips {
+        let addr = match ip {
+            std::net::IpAddr::V4(v4) => mapped(v4.octets()),
+            std::net::IpAddr::V6(v6) => v6.octets(),
+        };
+        if is_v4(&addr) {
+            endpoint.v4 = addr;
+        } else {
+            endpoint.v6 = addr;
+        }
+    }
+    endpoint
+}
+
+impl Engine<'_> {
+    async fn run(&mut self, from: &mut mpsc::Receiver<Input>) -> Result<(), String> {
+        self.write_control()?;
+        self.write_hosts()?;
+        for place in self.places.values().cloned().collect::<Vec<_>>() {
+            self.lock_unless_known(&place)?;
+            self.place(&place);
+        }
+        let mut batch = Vec::new();
+        while from.recv_many(&mut batch, BATCH).await > 0 {
+            let mut answers = Vec::new();
+            for input in batch.drain(..) {
+                // A policy is published by itself, so that its change is exact.
+                let alone = matches!(
+                    &input,
+                    Input::Set(Object::Policy(_) | Object::ClusterPolicy(_))
+                        | Input::Gone(Kind::Policy | Kind::ClusterPolicy, _)
+                );
+                if alone && self.is_loaded() {
+                    self.publish(&mut answers).await?;
+                }
+                self.take(input, &mut answers)?;
+                if alone && self.is_loaded() {
+                    self.publish(&mut answers).await?;
+                }
+            }
+            if self.is_loaded() {
+                self.publish(&mut answers).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.listed.len() == Kind::ALL.len()
+    }
+
+    fn take(&mut self, input: Input, answers: &mut Vec<oneshot::Sender<()>>) -> Result<(), String> {
+        match input {
+            Input::Set(Object::Namespace(namespace)) => self.compiler.set_namespace(&namespace),
+            Input::Set(Object::Policy(policy)) => self.compiler.set_policy(&policy),
+            Input::Set(Object::ClusterPolicy(policy)) => self.compiler.set_cluster_policy(&policy),
+            Input::Set(Object::Pod(mut pod)) => {
+                let own: Vec<Place> =
+                    self.places.values().filter(|place| place.pod == pod.name).cloned().collect();
+                if !own.is_empty() {
+                    self.uids.insert(pod.name.clone(), pod.uid.clone());
+                    // Its node gives the address, and knows it before the API server does.
+                    for ip in own.iter().filter(|place| is_of(place, &pod.uid)).flat_map(|place| &place.ips) {
+                        if !pod.ips.contains(ip) {
+                            pod.ips.push(*ip);
+                        }
+                    }
+                }
+                self.compiler.set_pod(&pod);
+                own.iter().for_each(|place| self.place(place));
+            }
+            Input::Set(Object::Other { .. }) => {}
+            Input::Gone(Kind::Namespace, name) => self.compiler.remove_namespace(&name.name),
+            Input::Gone(Kind::Policy, name) => self.compiler.remove_policy(&name),
+            Input::Gone(Kind::ClusterPolicy, name) => self.compiler.remove_cluster_policy(&name.name),
+            Input::Gone(Kind::Pod, name) => {
+                self.uids.remove(&name);
+                self.compiler.remove_pod(&name);
+            }
+            Input::Listed(kind) => {
+                if self.listed.insert(kind) && self.is_loaded() {
+                    tracing::info!("everything that policies depend on has been seen");
+                }
+            }
+            Input::Bind { place, done } => {
+                self.places.insert(place.link, place.clone());
+                if self.is_loaded() {
+                    self.place(&place);
+                    answers.push(done);
+                } else {
+                    self.lock_unless_known(&place)?;
+                    self.place(&place);
+                    done.send(()).unwrap_or(());
+                }
+            }
+            Input::Unbind { link } => {
+                self.places.remove(&link);
+                self.compiler.remove_endpoint(link);
+                if !self.is_loaded() {
+                    self.left.endpoints.remove(&link);
+                    write(self.ports, &[Op::Endpoint(link, None)])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the compiler of a place. One of another pod of that name stays locked: its policies are not this pod's.
+    fn place(&mut self, place: &Place) {
+        let mut pod = place.pod.clone();
+        if self.uids.get(&pod).is_some_and(|uid| !is_of(place, uid)) {
+            // No object can have such a name.
+            pod.name = format!("{}#{}", pod.name, place.uid);
+        }
+        let spec = EndpointSpec { pod, ips: place.ips.clone(), flags: place.flags };
+        self.compiler.set_endpoint(place.link, spec);
+    }
+
+    /// Until everything has been seen: what a predecessor wrote for the same addresses stays, all else is locked.
+    fn lock_unless_known(&mut self, place: &Place) -> Result<(), String> {
+        let wanted = locked(place);
+        let known = self.left.endpoints.get(&place.link);
+        if known.is_some_and(|known| known.v4 == wanted.v4 && known.v6 == wanted.v6) {
+            return Ok(());
+        }
+        write(self.ports, &[Op::Endpoint(place.link, Some(wanted))])
+    }
+
+    async fn publish(&mut self, answers: &mut Vec<oneshot::Sender<()>>) -> Result<(), String> {
+        let publication = self.compiler.publish().map_err(|full| full.to_string())?;
+        // Flows are tracked before anything is isolated: answers to what was open must still come.
+        self.write_control()?;
+        let Publication { phases } = publication;
+        let mut phases = phases.into_iter();
+        if let Some(first) = phases.next() {
+            write(self.ports, &first)?;
+        }
+        let first_time = self.policy.status().phase != Phase::Serving;
+        for done in answers.drain(..) {
+            done.send(()).unwrap_or(());
+        }
+        for phase in phases {
+            self.ports.maps.settle().await;
+            write(self.ports, &phase)?;
+        }
+        if first_time {
+            self.ports.maps.settle().await;
+            let links = self.places.keys().copied().collect();
+            self.ports.maps.keep_only(self.view, &links).map_err(|error| error.to_string())?;
+        }
+        let problems = self.compiler.problems().map(|(name, text)| (name, text.to_owned())).collect();
+        self.policy.set_status(|status| {
+            status.phase = Phase::Serving;
+            status.published += 1;
+            status.rule_sets = self.compiler.rule_sets();
+            status.usage = self.compiler.usage().to_vec();
+            status.problems = problems;
+        });
+        Ok(())
+    }
+
+    fn write_control(&mut self) -> Result<(), String> {
+        let mut control = Control {
+            layout: LAYOUT,
+            flags: self.settings.flags,
+            hz: self.settings.hz,
+            ..Control::default()
+        };
+        // While loading nobody knows whether there are policies.
+        if !self.is_loaded() || self.compiler.has_policies() {
+            control.flags |= CONTROL_TRACK;
+        }
+        if self.control == Some(control) {
+            return Ok(());
+        }
+        write(self.ports, &[Op::Control(control)])?;
+        self.control = Some(control);
+        Ok(())
+    }
+
+    fn write_hosts(&self) -> Result<(), String> {
+        let ops: Vec<Op> = self
+            .settings
+            .node_ips
+            .iter()
+            .map(|ip| match ip {
+                std::net::IpAddr::V4(v4) => Op::Host(mapped(v4.octets()), Some(1)),
+                std::net::IpAddr::V6(v6) => Op::Host(v6.octets(), Some(1)),
+            })
+            .collect();
+        write(self.ports, &ops)
+    }
+}
+
+fn is_of(place: &Place, uid: &str) -> bool {
+    place.uid.is_empty() || place.uid == uid
+}
