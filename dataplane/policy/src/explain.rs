@@ -28,7 +28,7 @@ pub use self::{
     side::{NearMiss, NotAsked, Side, Why},
 };
 use crate::{
-    compile::{Compiler, EndpointSpec, Full, Options},
+    compile::{Compiler, EndpointSpec, Full, Limits, Options},
     memory::Memory,
     model::{Name, NamedPort, Pod, PortRef, Protocol, Snapshot},
 };
@@ -210,7 +210,12 @@ impl Found<'_> {
 impl<'a> Explainer<'a> {
     /// Compiles a cluster.
     pub fn new(snapshot: &'a Snapshot) -> Result<Self, ExplainError> {
-        let mut compiler = Compiler::new(Options::default());
+        // Every pod of a cluster may come to be here, and memory has more room than a kernel's map. Pages have numbers
+        // of 15 bits.
+        let most = usize::MAX;
+        let limits =
+            Limits { peers: most, cidrs: most, rules: 1 << 18, pages: 0xfffe, classes: most, crosses: most };
+        let mut compiler = Compiler::new(Options { limits, ..Options::default() });
         compiler.load(snapshot);
         let mut by_address = BTreeMap::new();
         for pod in snapshot.pods.values().filter(|pod| !pod.finished && !pod.host_network) {
@@ -233,12 +238,13 @@ impl<'a> Explainer<'a> {
     pub fn explain(&mut self, question: &Question) -> Result<Explanation, ExplainError> {
         let mut from = self.find(&question.from)?;
         let mut to = self.find(&question.to)?;
-        self.assume(&mut from, &mut to)?;
+        self.assume(&mut from, &mut to);
         for end in [&from, &to] {
             if let Some(pod) = end.pod {
-                self.endpoint(pod, &end.addresses)?;
+                self.place(pod, &end.addresses);
             }
         }
+        self.publish()?;
         let mut flows: Vec<Flow> = Vec::new();
         for source in &from.addresses {
             for destination in to.addresses.iter().filter(|ip| ip.is_ipv4() == source.is_ipv4()) {
@@ -296,7 +302,7 @@ impl<'a> Explainer<'a> {
 
     /// Gives addresses to pods that have none yet, as in manifests: such as are nobody's, of the families that the other
     /// end has.
-    fn assume(&mut self, from: &mut Found<'a>, to: &mut Found<'a>) -> Result<(), ExplainError> {
+    fn assume(&mut self, from: &mut Found<'a>, to: &mut Found<'a>) {
         let both = from.assumed && to.assumed;
         let (from_has, to_has) = (from.addresses.clone(), to.addresses.clone());
         for (end, other) in [(from, to_has), (to, from_has)] {
@@ -316,20 +322,17 @@ impl<'a> Explainer<'a> {
             }
             self.compiler.set_pod(&Pod { ips: vec![v4.into(), v6.into()], ..pod.clone() });
         }
-        self.publish()
     }
 
-    /// Gives a pod a place on this node.
-    fn endpoint(&mut self, pod: &Pod, ips: &[IpAddr]) -> Result<u32, ExplainError> {
-        if let Some(link) = self.links.get(&pod.name) {
-            return Ok(*link);
+    /// Gives a pod a place on this node; to be published.
+    fn place(&mut self, pod: &Pod, ips: &[IpAddr]) {
+        if self.links.contains_key(&pod.name) {
+            return;
         }
         let link = self.links.len() as u32 + 1;
         self.links.insert(pod.name.clone(), link);
-        let ips = ips.to_vec();
-        self.compiler.set_endpoint(link, EndpointSpec { pod: pod.name.clone(), ips, flags: 0 });
-        self.publish()?;
-        Ok(link)
+        let spec = EndpointSpec { pod: pod.name.clone(), ips: ips.to_vec(), flags: 0 };
+        self.compiler.set_endpoint(link, spec);
     }
 
     fn publish(&mut self) -> Result<(), ExplainError> {
