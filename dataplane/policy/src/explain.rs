@@ -1,13 +1,14 @@
 //! Why a flow passes or does not. The verdict is that of the shipping code, compiled for both ends and read from tables
 //! in memory; what is said besides, which parts of a rule fit and which do not, explains it and decides nothing.
 //!
-//! - `ask`: questions as people write them
+//! - `ask`: questions as people write them; `answer`: what is answered, and why not
 //! - `side`: one end's verdict
 //! - `fit`: what of a rule fits
 //! - `words`: selectors, peers and ports in words
 //! - `text`: an explanation for people
 //! - `dump`: the rules of every pod
 
+mod answer;
 mod ask;
 mod dump;
 mod fit;
@@ -20,154 +21,17 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use serde::Serialize;
-
 pub use self::{
+    answer::{ExplainError, Explanation, Flow, Place, Problem},
     ask::{AskError, End, Port, Question},
     dump::{Dump, DumpRule, DumpSide, PodDump},
     side::{NearMiss, NotAsked, Side, Why},
 };
 use crate::{
-    compile::{Compiler, EndpointSpec, Full, Limits, Options},
+    compile::{Compiler, EndpointSpec, Limits, Options},
     memory::Memory,
     model::{Name, NamedPort, Pod, PortRef, Protocol, Snapshot},
 };
-
-/// Why a question has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExplainError {
-    /// A pod that is not there.
-    #[error("pod {pod} is not there{}", similar_text(.similar))]
-    NoPod {
-        /// Which.
-        pod: Name,
-        /// Pods that could be meant.
-        similar: Vec<Name>,
-    },
-    /// A name of a port that the destination does not declare.
-    #[error("port {port}: {to} declares {}", declared_text(.declared))]
-    NoPort {
-        /// The port that was asked for.
-        port: Port,
-        /// The destination.
-        to: String,
-        /// What it declares, in words.
-        declared: Vec<String>,
-    },
-    /// The ends cannot meet.
-    #[error("{from} and {to} have no address family in common: {from_has} and {to_has}")]
-    NoFamily {
-        /// One end.
-        from: String,
-        /// The other.
-        to: String,
-        /// Its families.
-        from_has: &'static str,
-        /// Its families.
-        to_has: &'static str,
-    },
-    /// The tables have no room.
-    #[error("compile the policies: {0}")]
-    Full(#[from] Full),
-}
-
-fn similar_text(similar: &[Name]) -> String {
-    let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
-    if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) }
-}
-
-fn declared_text(declared: &[String]) -> String {
-    if declared.is_empty() { "no ports with names".into() } else { format!("only {}", declared.join(", ")) }
-}
-
-/// One end of a flow, as it was found.
-#[derive(Clone, Debug, Serialize)]
-pub struct Place {
-    /// The pod, if it is one.
-    pub pod: Option<Name>,
-    /// Its addresses, or the one that was asked for.
-    pub addresses: Vec<IpAddr>,
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.pod, self.addresses.first()) {
-            (Some(pod), _) => pod.fmt(f),
-            (None, Some(address)) => address.fmt(f),
-            (None, None) => f.write_str("nobody"),
-        }
-    }
-}
-
-/// What becomes of some flows between two ends.
-#[derive(Clone, Debug, Serialize)]
-pub struct Flow {
-    /// The port in words, as in `80/TCP`.
-    pub port: String,
-    /// First and last destination port; nothing for protocols that have none.
-    pub ports: Option<(u16, u16)>,
-    /// Source and destination.
-    pub addresses: Vec<(IpAddr, IpAddr)>,
-    /// Whether both sides allow it.
-    pub allowed: bool,
-    /// Verdict at the source.
-    pub egress: Side,
-    /// Verdict at the destination.
-    pub ingress: Side,
-}
-
-impl Flow {
-    /// Whether the same decides both.
-    fn is_like(&self, other: &Self) -> bool {
-        self.egress.why == other.egress.why && self.ingress.why == other.ingress.why
-    }
-}
-
-/// Numbers that a port name stands for at a destination.
-fn numbers(
-    to: &Found<'_>,
-    name: &str,
-    protocol: Protocol,
-    port: &Port,
-) -> Result<BTreeSet<u16>, ExplainError> {
-    let ports = to.pod.map_or(&[][..], |pod| &pod.ports);
-    let fitting = ports.iter().filter(|port| port.name == name && port.protocol == protocol);
-    let numbers: BTreeSet<u16> = fitting.map(|port| port.port).collect();
-    if numbers.is_empty() {
-        let words = |port: &NamedPort| format!("{}/{} (which is {})", port.name, port.protocol, port.port);
-        let declared = ports.iter().map(words).collect();
-        return Err(ExplainError::NoPort { port: port.clone(), to: to.text.clone(), declared });
-    }
-    Ok(numbers)
-}
-
-/// Something of a policy that could not be understood.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The policy.
-    pub policy: Name,
-    /// What, and what becomes of it.
-    pub problem: String,
-}
-
-/// An answer.
-#[derive(Clone, Debug, Serialize)]
-pub struct Explanation {
-    /// Who opens the flow.
-    pub from: Place,
-    /// Who takes it.
-    pub to: Place,
-    /// What was asked for.
-    pub port: Port,
-    /// Whether all of the flows pass.
-    pub allowed: bool,
-    /// One, or one for each range of ports or family that is judged otherwise.
-    pub flows: Vec<Flow>,
-    /// Policies about either end that are not wholly understood.
-    pub problems: Vec<Problem>,
-    /// What was assumed.
-    pub notes: Vec<String>,
-}
 
 /// A node of its own, on which every pod that is asked about lives.
 #[derive(Debug)]
@@ -460,4 +324,22 @@ impl<'a> Explainer<'a> {
         problems.dedup();
         problems
     }
+}
+
+/// Numbers that a port name stands for at a destination.
+fn numbers(
+    to: &Found<'_>,
+    name: &str,
+    protocol: Protocol,
+    port: &Port,
+) -> Result<BTreeSet<u16>, ExplainError> {
+    let ports = to.pod.map_or(&[][..], |pod| &pod.ports);
+    let fitting = ports.iter().filter(|port| port.name == name && port.protocol == protocol);
+    let numbers: BTreeSet<u16> = fitting.map(|port| port.port).collect();
+    if numbers.is_empty() {
+        let words = |port: &NamedPort| format!("{}/{} (which is {})", port.name, port.protocol, port.port);
+        let declared = ports.iter().map(words).collect();
+        return Err(ExplainError::NoPort { port: port.clone(), to: to.text.clone(), declared });
+    }
+    Ok(numbers)
 }
