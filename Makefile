@@ -1,10 +1,10 @@
 # A few words to type; each prints what it does. The work is in ci/.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster test lint bench sim-check ci clean
+.PHONY: help demo cluster test test-kernels lint bench sim-check ci clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Install what is missing, build, run a thousand nodes, say where the report is
 	@ci/setup
@@ -16,6 +16,9 @@ cluster: ## Build agent, plugin and terway-e2e, start three nodes on this machin
 
 test: ## All tests, the vendor's SDK, the shipped plugin, the deliberate bugs that must be caught, the corpus
 	@bash .ci/run 00 40 42 45 50 70
+
+test-kernels: ## The eBPF programs on Debian's kernels 6.1 and 6.12, in virtual machines
+	@bash .ci/run 00 48
 
 lint: ## Format, lints, documentation, licences
 	@bash .ci/run 00 10 20 25 30

@@ -58,10 +58,9 @@ impl Failure {
         match self {
             // Without the cluster there is nothing to judge: a CI must not take it for a policy that fails.
             Self::Input(_) | Self::Cluster(_) => 2,
-            Self::Unmet { .. } => 1,
             // No key is something to be given, not something that the cloud said.
             Self::Cloud(error) if error.code == NO_CREDENTIALS => 2,
-            Self::Cloud(_) | Self::Late { .. } | Self::Undone { .. } => 1,
+            Self::Cloud(_) | Self::Late { .. } | Self::Undone { .. } | Self::Unmet { .. } => 1,
         }
     }
 

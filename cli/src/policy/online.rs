@@ -177,3 +177,143 @@ where
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Answers requests by their path, each on a connection of its own, for ever.
+    async fn serve(listener: TcpListener, answer: impl Fn(&str) -> (u16, String)) -> ! {
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let byte = stream.read_u8().await.expect("a request");
+                request.push(byte);
+            }
+            let request = String::from_utf8(request).expect("text");
+            let path = request.split(' ').nth(1).expect("a path");
+            let (code, body) = answer(path);
+            let head = format!(
+                "HTTP/1.1 {code} .\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).await.expect("written");
+            stream.write_all(body.as_bytes()).await.expect("written");
+        }
+    }
+
+    fn kubeconfig(port: u16) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let text = format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: k, user: u}}}}], \
+             clusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:{port}'}}}}], users: [{{name: u, user: {{}}}}]}}"
+        );
+        std::fs::write(file.path(), text).expect("written");
+        file
+    }
+
+    async fn read(answer: impl Fn(&str) -> (u16, String)) -> Result<Cluster, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let file = kubeconfig(listener.local_addr().expect("an address").port());
+        tokio::select! {
+            cluster = cluster(Some(file.path()), None) => cluster,
+            never = serve(listener, answer) => never,
+        }
+    }
+
+    fn status(code: u16, message: &str) -> (u16, String) {
+        let status = serde_json::json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code,
+        });
+        (code, status.to_string())
+    }
+
+    fn items(kind: &str, more: &str, items: &serde_json::Value) -> (u16, String) {
+        let list = serde_json::json!({
+            "kind": format!("{kind}List"), "apiVersion": "v1", "metadata": {"continue": more}, "items": items,
+        });
+        (200, list.to_string())
+    }
+
+    fn pod(name: &str, ip: &str) -> serde_json::Value {
+        serde_json::json!({
+            "metadata": {"name": name, "namespace": "a"},
+            "status": {"podIP": ip, "hostIP": "192.168.0.1", "hostIPs": [{"ip": "192.168.0.1"}, {"ip": "fd00::1"}]},
+        })
+    }
+
+    fn common(path: &str) -> (u16, String) {
+        if path.starts_with("/api/v1/namespaces") {
+            items("Namespace", "", &serde_json::json!([{"metadata": {"name": "a"}}]))
+        } else if path.starts_with("/api/v1/pods") && path.contains("continue=next") {
+            items("Pod", "", &serde_json::json!([pod("two", "10.0.0.2")]))
+        } else if path.starts_with("/api/v1/pods") {
+            items("Pod", "next", &serde_json::json!([pod("one", "10.0.0.1"), pod("odd", "10.0.0")]))
+        } else if path.starts_with("/apis/networking.k8s.io/v1/networkpolicies") {
+            let policy = serde_json::json!({
+                "metadata": {"name": "p", "namespace": "a"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+            });
+            items("NetworkPolicy", "", &serde_json::json!([policy]))
+        } else {
+            status(404, "the server could not find the requested resource")
+        }
+    }
+
+    #[tokio::test]
+    async fn lists_are_followed_to_their_end_and_the_definition_may_be_absent() {
+        let cluster = read(common).await.expect("a cluster");
+        let pods: Vec<_> = cluster.snapshot.pods.keys().map(ToString::to_string).collect();
+        assert_eq!(pods, ["a/one", "a/two"]);
+        assert_eq!(cluster.snapshot.policies.len(), 1);
+        assert_eq!(cluster.nodes[&Name::new("a", "one")].len(), 2);
+        let [note] = &cluster.notes[..] else { panic!("{:?}", cluster.notes) };
+        assert!(note.contains("a pod is left out") && note.contains("status.podIP"), "{note}");
+    }
+
+    #[tokio::test]
+    async fn cluster_policies_are_read_where_there_are_some() {
+        let cluster = read(|path| {
+            if !path.contains("clusternetworkpolicies") {
+                return common(path);
+            }
+            let policy = serde_json::json!({
+                "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+                "metadata": {"name": "admin"},
+                "spec": {"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}},
+            });
+            items("ClusterNetworkPolicy", "", &serde_json::json!([policy]))
+        });
+        assert!(cluster.await.expect("a cluster").snapshot.cluster_policies.contains_key("admin"));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_and_is_no_verdict() {
+        let refused = read(|path| {
+            let pods = path.starts_with("/api/v1/pods");
+            if pods { status(403, "pods is forbidden") } else { common(path) }
+        });
+        let failure = refused.await.expect_err("refused");
+        assert_eq!(failure.code(), 2);
+        let text = failure.to_string();
+        assert!(
+            text.starts_with("list pods at http://127.0.0.1:") && text.contains("pods is forbidden (403)"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_told_with_what_could_be_given_instead() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let file = kubeconfig(listener.local_addr().expect("an address").port());
+        drop(listener);
+        let failure = cluster(Some(file.path()), None).await.expect_err("nobody");
+        let text = failure.text();
+        assert!(text.contains("list namespaces at http://127.0.0.1:") && text.contains("give -f"), "{text}");
+    }
+}

@@ -15,6 +15,9 @@ use terway_policy::{
 
 use crate::failure::Failure;
 
+/// Kinds that pods come of.
+const MAKE_PODS: [&str; 6] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"];
+
 /// A cluster, and what is known of it besides.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
@@ -72,8 +75,6 @@ impl Cluster {
                 }
                 Object::Other { kind, .. } => {
                     let kind = kind.rsplit(' ').next().unwrap_or(kind);
-                    const MAKE_PODS: [&str; 6] =
-                        ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"];
                     if MAKE_PODS.contains(&kind) {
                         *self.workloads.entry(kind.to_owned()).or_default() += 1;
                     }

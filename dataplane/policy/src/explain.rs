@@ -1,13 +1,14 @@
 //! Why a flow passes or does not. The verdict is that of the shipping code, compiled for both ends and read from tables
 //! in memory; what is said besides, which parts of a rule fit and which do not, explains it and decides nothing.
 //!
-//! - `ask`: questions as people write them
+//! - `ask`: questions as people write them; `answer`: what is answered, and why not
 //! - `side`: one end's verdict
 //! - `fit`: what of a rule fits
 //! - `words`: selectors, peers and ports in words
 //! - `text`: an explanation for people
 //! - `dump`: the rules of every pod
 
+mod answer;
 mod ask;
 mod dump;
 mod fit;
@@ -20,154 +21,17 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use serde::Serialize;
-
 pub use self::{
+    answer::{ExplainError, Explanation, Flow, Place, Problem},
     ask::{AskError, End, Port, Question},
     dump::{Dump, DumpRule, DumpSide, PodDump},
     side::{NearMiss, NotAsked, Side, Why},
 };
 use crate::{
-    compile::{Compiler, EndpointSpec, Full, Options},
+    compile::{Compiler, EndpointSpec, Limits, Options},
     memory::Memory,
     model::{Name, NamedPort, Pod, PortRef, Protocol, Snapshot},
 };
-
-/// Why a question has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExplainError {
-    /// A pod that is not there.
-    #[error("pod {pod} is not there{}", similar_text(.similar))]
-    NoPod {
-        /// Which.
-        pod: Name,
-        /// Pods that could be meant.
-        similar: Vec<Name>,
-    },
-    /// A name of a port that the destination does not declare.
-    #[error("port {port}: {to} declares {}", declared_text(.declared))]
-    NoPort {
-        /// The port that was asked for.
-        port: Port,
-        /// The destination.
-        to: String,
-        /// What it declares, in words.
-        declared: Vec<String>,
-    },
-    /// The ends cannot meet.
-    #[error("{from} and {to} have no address family in common: {from_has} and {to_has}")]
-    NoFamily {
-        /// One end.
-        from: String,
-        /// The other.
-        to: String,
-        /// Its families.
-        from_has: &'static str,
-        /// Its families.
-        to_has: &'static str,
-    },
-    /// The tables have no room.
-    #[error("compile the policies: {0}")]
-    Full(#[from] Full),
-}
-
-fn similar_text(similar: &[Name]) -> String {
-    let names: Vec<_> = similar.iter().map(ToString::to_string).collect();
-    if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) }
-}
-
-fn declared_text(declared: &[String]) -> String {
-    if declared.is_empty() { "no ports with names".into() } else { format!("only {}", declared.join(", ")) }
-}
-
-/// One end of a flow, as it was found.
-#[derive(Clone, Debug, Serialize)]
-pub struct Place {
-    /// The pod, if it is one.
-    pub pod: Option<Name>,
-    /// Its addresses, or the one that was asked for.
-    pub addresses: Vec<IpAddr>,
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.pod, self.addresses.first()) {
-            (Some(pod), _) => pod.fmt(f),
-            (None, Some(address)) => address.fmt(f),
-            (None, None) => f.write_str("nobody"),
-        }
-    }
-}
-
-/// What becomes of some flows between two ends.
-#[derive(Clone, Debug, Serialize)]
-pub struct Flow {
-    /// The port in words, as in `80/TCP`.
-    pub port: String,
-    /// First and last destination port; nothing for protocols that have none.
-    pub ports: Option<(u16, u16)>,
-    /// Source and destination.
-    pub addresses: Vec<(IpAddr, IpAddr)>,
-    /// Whether both sides allow it.
-    pub allowed: bool,
-    /// Verdict at the source.
-    pub egress: Side,
-    /// Verdict at the destination.
-    pub ingress: Side,
-}
-
-impl Flow {
-    /// Whether the same decides both.
-    fn is_like(&self, other: &Self) -> bool {
-        self.egress.why == other.egress.why && self.ingress.why == other.ingress.why
-    }
-}
-
-/// Numbers that a port name stands for at a destination.
-fn numbers(
-    to: &Found<'_>,
-    name: &str,
-    protocol: Protocol,
-    port: &Port,
-) -> Result<BTreeSet<u16>, ExplainError> {
-    let ports = to.pod.map_or(&[][..], |pod| &pod.ports);
-    let fitting = ports.iter().filter(|port| port.name == name && port.protocol == protocol);
-    let numbers: BTreeSet<u16> = fitting.map(|port| port.port).collect();
-    if numbers.is_empty() {
-        let words = |port: &NamedPort| format!("{}/{} (which is {})", port.name, port.protocol, port.port);
-        let declared = ports.iter().map(words).collect();
-        return Err(ExplainError::NoPort { port: port.clone(), to: to.text.clone(), declared });
-    }
-    Ok(numbers)
-}
-
-/// Something of a policy that could not be understood.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The policy.
-    pub policy: Name,
-    /// What, and what becomes of it.
-    pub problem: String,
-}
-
-/// An answer.
-#[derive(Clone, Debug, Serialize)]
-pub struct Explanation {
-    /// Who opens the flow.
-    pub from: Place,
-    /// Who takes it.
-    pub to: Place,
-    /// What was asked for.
-    pub port: Port,
-    /// Whether all of the flows pass.
-    pub allowed: bool,
-    /// One, or one for each range of ports or family that is judged otherwise.
-    pub flows: Vec<Flow>,
-    /// Policies about either end that are not wholly understood.
-    pub problems: Vec<Problem>,
-    /// What was assumed.
-    pub notes: Vec<String>,
-}
 
 /// A node of its own, on which every pod that is asked about lives.
 #[derive(Debug)]
@@ -210,7 +74,12 @@ impl Found<'_> {
 impl<'a> Explainer<'a> {
     /// Compiles a cluster.
     pub fn new(snapshot: &'a Snapshot) -> Result<Self, ExplainError> {
-        let mut compiler = Compiler::new(Options::default());
+        // Every pod of a cluster may come to be here, and memory has more room than a kernel's map. Pages have numbers
+        // of 15 bits.
+        let most = usize::MAX;
+        let limits =
+            Limits { peers: most, cidrs: most, rules: 1 << 18, pages: 0xfffe, classes: most, crosses: most };
+        let mut compiler = Compiler::new(Options { limits, ..Options::default() });
         compiler.load(snapshot);
         let mut by_address = BTreeMap::new();
         for pod in snapshot.pods.values().filter(|pod| !pod.finished && !pod.host_network) {
@@ -233,12 +102,13 @@ impl<'a> Explainer<'a> {
     pub fn explain(&mut self, question: &Question) -> Result<Explanation, ExplainError> {
         let mut from = self.find(&question.from)?;
         let mut to = self.find(&question.to)?;
-        self.assume(&mut from, &mut to)?;
+        self.assume(&mut from, &mut to);
         for end in [&from, &to] {
             if let Some(pod) = end.pod {
-                self.endpoint(pod, &end.addresses)?;
+                self.place(pod, &end.addresses);
             }
         }
+        self.publish()?;
         let mut flows: Vec<Flow> = Vec::new();
         for source in &from.addresses {
             for destination in to.addresses.iter().filter(|ip| ip.is_ipv4() == source.is_ipv4()) {
@@ -296,7 +166,7 @@ impl<'a> Explainer<'a> {
 
     /// Gives addresses to pods that have none yet, as in manifests: such as are nobody's, of the families that the other
     /// end has.
-    fn assume(&mut self, from: &mut Found<'a>, to: &mut Found<'a>) -> Result<(), ExplainError> {
+    fn assume(&mut self, from: &mut Found<'a>, to: &mut Found<'a>) {
         let both = from.assumed && to.assumed;
         let (from_has, to_has) = (from.addresses.clone(), to.addresses.clone());
         for (end, other) in [(from, to_has), (to, from_has)] {
@@ -316,20 +186,17 @@ impl<'a> Explainer<'a> {
             }
             self.compiler.set_pod(&Pod { ips: vec![v4.into(), v6.into()], ..pod.clone() });
         }
-        self.publish()
     }
 
-    /// Gives a pod a place on this node.
-    fn endpoint(&mut self, pod: &Pod, ips: &[IpAddr]) -> Result<u32, ExplainError> {
-        if let Some(link) = self.links.get(&pod.name) {
-            return Ok(*link);
+    /// Gives a pod a place on this node; to be published.
+    fn place(&mut self, pod: &Pod, ips: &[IpAddr]) {
+        if self.links.contains_key(&pod.name) {
+            return;
         }
         let link = self.links.len() as u32 + 1;
         self.links.insert(pod.name.clone(), link);
-        let ips = ips.to_vec();
-        self.compiler.set_endpoint(link, EndpointSpec { pod: pod.name.clone(), ips, flags: 0 });
-        self.publish()?;
-        Ok(link)
+        let spec = EndpointSpec { pod: pod.name.clone(), ips: ips.to_vec(), flags: 0 };
+        self.compiler.set_endpoint(link, spec);
     }
 
     fn publish(&mut self) -> Result<(), ExplainError> {
@@ -457,4 +324,22 @@ impl<'a> Explainer<'a> {
         problems.dedup();
         problems
     }
+}
+
+/// Numbers that a port name stands for at a destination.
+fn numbers(
+    to: &Found<'_>,
+    name: &str,
+    protocol: Protocol,
+    port: &Port,
+) -> Result<BTreeSet<u16>, ExplainError> {
+    let ports = to.pod.map_or(&[][..], |pod| &pod.ports);
+    let fitting = ports.iter().filter(|port| port.name == name && port.protocol == protocol);
+    let numbers: BTreeSet<u16> = fitting.map(|port| port.port).collect();
+    if numbers.is_empty() {
+        let words = |port: &NamedPort| format!("{}/{} (which is {})", port.name, port.protocol, port.port);
+        let declared = ports.iter().map(words).collect();
+        return Err(ExplainError::NoPort { port: port.clone(), to: to.text.clone(), declared });
+    }
+    Ok(numbers)
 }

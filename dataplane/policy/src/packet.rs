@@ -9,6 +9,11 @@ use crate::layout::{Addr, is_v4, mapped};
 pub trait Packet {
     /// `N` bytes at an offset, if all of them are there.
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+    /// The same, where few packets come: the kernel's program then has one way to get there instead of two.
+    #[inline(always)]
+    fn load_rare<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.load(offset)
+    }
     /// Length of the whole packet in bytes.
     fn length(&self) -> u32;
 }
@@ -106,6 +111,22 @@ pub struct Parsed {
     pub quoted: usize,
 }
 
+impl Parsed {
+    /// Nothing is known yet.
+    pub const EMPTY: Self = Self {
+        source: [0; 16],
+        destination: [0; 16],
+        protocol: 0,
+        source_port: 0,
+        destination_port: 0,
+        role: Role::Plain,
+        tcp_flags: 0,
+        part: Part::Whole,
+        fragment: 0,
+        quoted: 0,
+    };
+}
+
 /// Flag bits of TCP.
 pub mod tcp {
     /// No more from the sender.
@@ -129,60 +150,84 @@ const EXTENSIONS: usize = 6;
 /// Offsets beyond this are no header's.
 const DEEPEST: usize = 1024;
 
+/// What a frame is; the details are in the [`Parsed`] that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An IP packet.
+    Ip,
+    /// ARP: [`Parsed::source`] is the address that its sender claims, in mapped form.
+    Arp,
+    /// Neither IP nor ARP.
+    Other,
+    /// Too short, too deep, or against the rules of its protocol.
+    Malformed,
+}
+
 /// Parses a frame from its Ethernet header.
-#[inline(always)]
 pub fn parse<P: Packet + ?Sized>(packet: &P) -> Seen {
-    let Some(kind) = packet.load::<2>(12) else { return Seen::Malformed };
+    let mut parsed = Parsed::EMPTY;
+    match parse_into(packet, &mut parsed) {
+        Kind::Ip => Seen::Ip(parsed),
+        Kind::Arp => Seen::Arp { sender: parsed.source },
+        Kind::Other => Seen::Other,
+        Kind::Malformed => Seen::Malformed,
+    }
+}
+
+/// Parses a frame from its Ethernet header, into [`Parsed::EMPTY`]. The kernel's stack has room for few of them, so none
+/// is returned by value.
+#[inline(always)]
+pub fn parse_into<P: Packet + ?Sized>(packet: &P, parsed: &mut Parsed) -> Kind {
+    let Some(kind) = packet.load::<2>(12) else { return Kind::Malformed };
     let mut kind = u16::from_be_bytes(kind);
     let mut offset = ETHERNET;
     for _ in 0..TAGS {
         if kind != 0x8100 && kind != 0x88a8 {
             break;
         }
-        let Some(inner) = packet.load::<2>(offset + 2) else { return Seen::Malformed };
+        let Some(inner) = packet.load::<2>(offset + 2) else { return Kind::Malformed };
         kind = u16::from_be_bytes(inner);
         offset += 4;
     }
     match kind {
-        TYPE_IPV4 | TYPE_IPV6 => match ip(packet, offset, kind == TYPE_IPV4, false) {
-            Some(parsed) => Seen::Ip(parsed),
-            None => Seen::Malformed,
+        TYPE_IPV4 | TYPE_IPV6 => match ip(packet, offset, kind == TYPE_IPV4, false, parsed) {
+            Some(()) => Kind::Ip,
+            None => Kind::Malformed,
         },
         // Sender's protocol address, behind types, lengths, operation and hardware address.
         TYPE_ARP => match packet.load::<4>(offset + 14) {
-            Some(sender) => Seen::Arp { sender: mapped(sender) },
-            None => Seen::Malformed,
+            Some(sender) => {
+                parsed.source = mapped(sender);
+                Kind::Arp
+            }
+            None => Kind::Malformed,
         },
-        _ => Seen::Other,
+        _ => Kind::Other,
     }
 }
 
 /// The packet that an ICMP error quotes. Routers may cut it behind eight bytes of its transport header.
 #[inline(always)]
 pub fn quoted<P: Packet + ?Sized>(packet: &P, error: &Parsed) -> Option<Parsed> {
-    ip(packet, error.quoted, is_v4(&error.source), true)
+    let mut parsed = Parsed::EMPTY;
+    ip(packet, error.quoted, is_v4(&error.source), true, &mut parsed)?;
+    Some(parsed)
 }
 
-#[inline(always)]
-fn ip<P: Packet + ?Sized>(packet: &P, offset: usize, v4: bool, quoted: bool) -> Option<Parsed> {
-    let mut parsed = Parsed {
-        source: [0; 16],
-        destination: [0; 16],
-        protocol: 0,
-        source_port: 0,
-        destination_port: 0,
-        role: Role::Plain,
-        tcp_flags: 0,
-        part: Part::Whole,
-        fragment: 0,
-        quoted: 0,
-    };
-    let behind = if v4 { ipv4(packet, offset, &mut parsed)? } else { ipv6(packet, offset, &mut parsed)? };
+// Out of line: in the kernel the parser then has a stack frame of its own, and what it finds stays in memory.
+#[inline(never)]
+fn ip<P: Packet + ?Sized>(
+    packet: &P,
+    offset: usize,
+    v4: bool,
+    quoted: bool,
+    parsed: &mut Parsed,
+) -> Option<()> {
+    let behind = if v4 { ipv4(packet, offset, parsed)? } else { ipv6(packet, offset, parsed)? };
     if let Part::Later = parsed.part {
-        return Some(parsed);
+        return Some(());
     }
-    transport(packet, behind.offset, behind.hop_limit, v4, quoted, &mut parsed)?;
-    Some(parsed)
+    transport(packet, behind.offset, behind.hop_limit, v4, quoted, parsed)
 }
 
 /// Where the transport header begins, and the hop limit, which neighbour discovery proves its origin by.
@@ -233,37 +278,31 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
     let mut next = header[6];
     let mut at = offset + 40;
     for _ in 0..=EXTENSIONS {
-        match next {
-            // Hop-by-hop, routing, destination options, mobility, HIP, shim6.
-            0 | 43 | 60 | 135 | 139 | 140 => {
-                let header = packet.load::<2>(at)?;
-                next = header[0];
-                at += (header[1] as usize + 1) * 8;
-            }
+        let kind = next;
+        if !matches!(kind, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140) {
+            parsed.protocol = kind;
+            return Some(Behind { offset: at, hop_limit });
+        }
+        // Each of them has eight bytes at least.
+        let header = packet.load_rare::<8>(at)?;
+        next = header[0];
+        at += match kind {
+            44 => 8,
             // Authentication: its length counts words of four bytes, less two.
-            51 => {
-                let header = packet.load::<2>(at)?;
-                next = header[0];
-                at += (header[1] as usize + 2) * 4;
-            }
-            44 => {
-                let header = packet.load::<8>(at)?;
-                next = header[0];
-                at += 8;
-                let units = u16::from_be_bytes([header[2], header[3]]);
-                // An atomic fragment (RFC 6946) is a whole packet.
-                if units & 0xfff9 != 0 {
-                    parsed.fragment = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-                    parsed.protocol = next;
-                    place(units >> 3, parsed)?;
-                    if let Part::Later = parsed.part {
-                        return Some(Behind { offset: at, hop_limit });
-                    }
-                }
-            }
-            _ => {
+            51 => (header[1] as usize + 2) * 4,
+            // Hop-by-hop, routing, destination options, mobility, HIP, shim6.
+            _ => (header[1] as usize + 1) * 8,
+        };
+        if kind == 44 {
+            let units = u16::from_be_bytes([header[2], header[3]]);
+            // An atomic fragment (RFC 6946) is a whole packet.
+            if units & 0xfff9 != 0 {
+                parsed.fragment = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
                 parsed.protocol = next;
-                return if at <= DEEPEST { Some(Behind { offset: at, hop_limit }) } else { None };
+                place(units >> 3, parsed)?;
+                if let Part::Later = parsed.part {
+                    return Some(Behind { offset: at, hop_limit });
+                }
             }
         }
         if at > DEEPEST {

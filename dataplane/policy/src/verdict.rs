@@ -11,16 +11,18 @@
 mod flow;
 mod rules;
 
+use bytemuck::Zeroable;
+
 use self::flow::{Known, key_of, look};
 pub use self::rules::{Decision, classify};
 use crate::{
     layout::{
         Addr, CONTROL_BLOCK_METADATA, CONTROL_NODE_CLOSED, CONTROL_TRACK, Control, CounterKey, EGRESS,
         ENDPOINT_LOCKED, ENDPOINT_METADATA, ENDPOINT_ROUTER, Endpoint, Event, FLOW_EXEMPT, FLOW_PENDING,
-        Fragment, FragmentKey, INGRESS, NO_RULE, is_v4, mapped,
+        FlowKey, Fragment, FragmentKey, INGRESS, NO_RULE, is_v4, mapped,
     },
     maps::Maps,
-    packet::{Packet, Parsed, Part, Role, Seen, parse, quoted},
+    packet::{Kind, Packet, Parsed, Part, Role, parse_into, quoted},
 };
 
 /// Why a packet passed or was dropped.
@@ -75,9 +77,12 @@ impl Reason {
     /// Whether a packet with it passes.
     #[inline(always)]
     pub const fn passes(self) -> bool {
-        (self as u8) < 32
+        (self as u8) < FIRST_DROP
     }
 }
+
+/// Reasons from here on drop.
+const FIRST_DROP: u8 = 32;
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,13 +125,24 @@ const METADATA: [Addr; 2] = [mapped([100, 100, 100, 200]), mapped([169, 254, 169
 /// What a pod sends, at the ingress of its host link.
 #[inline(always)]
 pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
+    from_pod_in(maps, packet, context, &mut { Parsed::EMPTY })
+}
+
+/// [`from_pod`] with the caller's [`Parsed::EMPTY`] to work in.
+#[inline(always)]
+pub fn from_pod_in<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+    parsed: &mut Parsed,
+) -> Outcome {
     let (Some(control), Some(endpoint)) = (maps.control(), maps.endpoint(context.link)) else {
         return drop_early(maps, Reason::UnknownEndpoint);
     };
-    let parsed = match parse(packet) {
-        Seen::Ip(parsed) => parsed,
-        seen => return not_ip(maps, endpoint, seen, EGRESS),
-    };
+    match parse_into(packet, parsed) {
+        Kind::Ip => {}
+        kind => return not_ip(maps, endpoint, kind, &parsed.source, EGRESS),
+    }
     if endpoint.flags & ENDPOINT_ROUTER == 0 && !is_own(endpoint, &parsed.source) {
         let unnumbered = matches!(parsed.role, Role::Link) && is_link_scope(&parsed.source);
         if !unnumbered {
@@ -134,7 +150,7 @@ pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut
                 maps,
                 control,
                 packet,
-                &parsed,
+                parsed,
                 context.link,
                 EGRESS,
                 Outcome::plain(Reason::Spoofed),
@@ -145,7 +161,7 @@ pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut
         && endpoint.flags & ENDPOINT_METADATA == 0
         && METADATA.contains(&parsed.destination)
     {
-        return tell(maps, control, packet, &parsed, context.link, EGRESS, Outcome::plain(Reason::Metadata));
+        return tell(maps, control, packet, parsed, context.link, EGRESS, Outcome::plain(Reason::Metadata));
     }
     let at = At {
         maps,
@@ -156,24 +172,37 @@ pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut
         direction: EGRESS,
         hook: Hook::Pod,
     };
-    at.judge(packet, &parsed, &mut context.mark)
+    at.judge(packet, parsed, &mut context.mark)
 }
 
 /// What goes to a pod, at the egress of its host link.
 #[inline(always)]
 pub fn to_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
+    let outcome = exit(maps, packet, context);
+    if outcome.passes() { into_pod(maps, packet, context) } else { outcome }
+}
+
+/// The second half of [`to_pod`], behind [`exit`]: the pod's own ingress. The kernel's program calls the halves one after
+/// the other, because its stack has no room for both.
+#[inline(always)]
+pub fn into_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
+    into_pod_in(maps, packet, context, &mut { Parsed::EMPTY })
+}
+
+/// [`into_pod`] with the caller's [`Parsed::EMPTY`] to work in.
+#[inline(always)]
+pub fn into_pod_in<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+    parsed: &mut Parsed,
+) -> Outcome {
     let (Some(control), Some(endpoint)) = (maps.control(), maps.endpoint(context.link)) else {
         return drop_early(maps, Reason::UnknownEndpoint);
     };
-    let parsed = match parse(packet) {
-        Seen::Ip(parsed) => parsed,
-        seen => return not_ip(maps, endpoint, seen, INGRESS),
-    };
-    if control.pending_mark != 0 && context.mark & control.pending_mark != 0 {
-        let outcome = behind_translation(maps, control, packet, &parsed, context);
-        if !outcome.passes() {
-            return outcome;
-        }
+    match parse_into(packet, parsed) {
+        Kind::Ip => {}
+        kind => return not_ip(maps, endpoint, kind, &parsed.source, INGRESS),
     }
     let at = At {
         maps,
@@ -184,18 +213,29 @@ pub fn to_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut C
         direction: INGRESS,
         hook: Hook::Pod,
     };
-    at.judge(packet, &parsed, &mut context.mark)
+    at.judge(packet, parsed, &mut context.mark)
 }
 
 /// What leaves by an ENI. Only packets to services are looked at: all others were judged at their pod's link.
 #[inline(always)]
 pub fn exit<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
+    exit_in(maps, packet, context, &mut { Parsed::EMPTY })
+}
+
+/// [`exit`] with the caller's [`Parsed::EMPTY`] to work in.
+#[inline(always)]
+pub fn exit_in<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+    parsed: &mut Parsed,
+) -> Outcome {
     let Some(control) = maps.control() else { return drop_early(maps, Reason::UnknownEndpoint) };
     if control.pending_mark == 0 || context.mark & control.pending_mark == 0 {
         return Outcome::plain(Reason::NotIsolated);
     }
-    match parse(packet) {
-        Seen::Ip(parsed) => behind_translation(maps, control, packet, &parsed, context),
+    match parse_into(packet, parsed) {
+        Kind::Ip => behind_translation(maps, control, packet, parsed, context),
         _ => drop_early(maps, Reason::Malformed),
     }
 }
@@ -251,12 +291,13 @@ impl<M: Maps> At<'_, M> {
         let outcome = match parsed.role {
             Role::Link => return Outcome::plain(Reason::Link),
             _ if matches!(parsed.part, Part::Later) => self.later_fragment(parsed),
-            Role::Error => self.error(packet, parsed),
+            Role::Error if matches!(self.hook, Hook::Pod) => self.error(packet, parsed),
+            // No error is ever marked as one to a service.
+            Role::Error => Outcome::plain(Reason::Unrelated),
             _ => self.flow(packet, parsed, mark),
         };
         if matches!(parsed.part, Part::First) && self.is_governed() {
-            let value = Fragment { seen: self.maps.now(), passed: u32::from(outcome.passes()), pad: 0 };
-            self.maps.insert_fragment(&self.fragment_key(parsed), value);
+            first_fragment(self.maps, parsed, self.place(), outcome.passes());
         }
         match outcome.reason {
             Reason::Established | Reason::Fragment | Reason::Related => outcome,
@@ -334,28 +375,29 @@ impl<M: Maps> At<'_, M> {
         (decision.outcome(), 0)
     }
 
-    /// An error passes when it quotes a packet of this pod's that belongs to an allowed flow; so path MTU discovery
-    /// works under any policy, and nothing can be said about flows that are not there.
     #[inline(always)]
     fn error<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed) -> Outcome {
         if !self.is_governed() {
             return Outcome::plain(Reason::NotIsolated);
         }
-        let Some(quoted) = quoted(packet, parsed) else { return Outcome::plain(Reason::Malformed) };
-        // The quoted packet went the other way.
-        let was = self.direction ^ 1;
-        let (local, _) = sides(was, &quoted);
-        if matches!(quoted.role, Role::Error | Role::Link | Role::Lone)
-            || matches!(quoted.part, Part::Later)
-            || !is_own(self.endpoint, local)
-        {
-            return Outcome::plain(Reason::Unrelated);
+        let mut key = FlowKey::zeroed();
+        let reason = quoted_flow(packet, parsed, self.endpoint, self.place(), &mut key);
+        if !matches!(reason, Reason::Related) {
+            return Outcome::plain(reason);
         }
-        let key = key_of(self.link, was, &quoted);
-        match flow::is_allowed(self.maps, self.control, self.endpoint, &quoted, &key) {
-            true => Outcome::plain(Reason::Related),
-            false => Outcome::plain(Reason::Unrelated),
-        }
+        let about = about(self.maps, self.control, &key);
+        let allowed = match about as u8 {
+            ABOUT_NONE => false,
+            ABOUT_EXEMPT => true,
+            direction => {
+                let (port, epoch) = ((about >> 16) as u16, (about >> 32) as u32);
+                epoch == self.endpoint.epoch
+                    || classify(self.maps, self.endpoint, direction, &key.remote, key.protocol, port)
+                        .reason
+                        .passes()
+            }
+        };
+        Outcome::plain(if allowed { Reason::Related } else { Reason::Unrelated })
     }
 
     #[inline(always)]
@@ -363,33 +405,93 @@ impl<M: Maps> At<'_, M> {
         if !self.is_governed() {
             return Outcome::plain(Reason::NotIsolated);
         }
-        match self.maps.fragment(&self.fragment_key(parsed)) {
-            // Reassembly gives up after 30 s (IPv4, Linux) or 60 s (RFC 8200); an identification comes again.
-            Some(first)
-                if first.passed == 1 && self.maps.now() - first.seen <= 30 * u64::from(self.control.hz) =>
-            {
-                Outcome::plain(Reason::Fragment)
-            }
-            _ => Outcome::plain(Reason::UnknownFragment),
-        }
+        let passed = later_fragment(self.maps, self.control, parsed, self.place());
+        Outcome::plain(if passed { Reason::Fragment } else { Reason::UnknownFragment })
     }
 
+    /// Link and direction in one number, for functions out of line.
     #[inline(always)]
-    fn fragment_key(&self, parsed: &Parsed) -> FragmentKey {
-        FragmentKey {
-            endpoint: self.link,
-            source: parsed.source,
-            destination: parsed.destination,
-            id: parsed.fragment,
-            protocol: parsed.protocol,
-            direction: self.direction,
-            pad: [0; 2],
-        }
+    fn place(&self) -> u64 {
+        u64::from(self.link) << 8 | u64::from(self.direction)
     }
 
     #[inline(always)]
     fn sides<'p>(&self, parsed: &'p Parsed) -> (&'p Addr, &'p Addr) {
         sides(self.direction, parsed)
+    }
+}
+
+// What follows is out of line so that its keys are not on the stack of whoever judges; a function of the kernel's program
+// has five arguments and returns one register.
+
+#[inline(never)]
+fn first_fragment<M: Maps>(maps: &M, parsed: &Parsed, place: u64, passed: bool) {
+    let value = Fragment { seen: maps.now(), passed: u32::from(passed), pad: 0 };
+    maps.insert_fragment(&fragment_key(parsed, place), value);
+}
+
+#[inline(never)]
+fn later_fragment<M: Maps>(maps: &M, control: &Control, parsed: &Parsed, place: u64) -> bool {
+    match maps.fragment(&fragment_key(parsed, place)) {
+        // Reassembly gives up after 30 s (IPv4, Linux) or 60 s (RFC 8200); an identification comes again.
+        Some(first) => first.passed == 1 && maps.now() - first.seen <= 30 * u64::from(control.hz),
+        None => false,
+    }
+}
+
+#[inline(always)]
+fn fragment_key(parsed: &Parsed, place: u64) -> FragmentKey {
+    FragmentKey {
+        endpoint: (place >> 8) as u32,
+        source: parsed.source,
+        destination: parsed.destination,
+        id: parsed.fragment,
+        protocol: parsed.protocol,
+        direction: place as u8,
+        pad: [0; 2],
+    }
+}
+
+/// Whether an ICMP error quotes a packet that may be of a flow of this pod's, and the flow's key. An error passes when
+/// that flow is allowed, so path MTU discovery works under any policy, and nothing can be said about flows that are not
+/// there.
+#[inline(never)]
+fn quoted_flow<P: Packet + ?Sized>(
+    packet: &P,
+    parsed: &Parsed,
+    endpoint: &Endpoint,
+    place: u64,
+    key: &mut FlowKey,
+) -> Reason {
+    let Some(quoted) = quoted(packet, parsed) else { return Reason::Malformed };
+    // The quoted packet went the other way.
+    let was = place as u8 ^ 1;
+    let (local, _) = sides(was, &quoted);
+    if matches!(quoted.role, Role::Error | Role::Link | Role::Lone)
+        || matches!(quoted.part, Part::Later)
+        || !is_own(endpoint, local)
+    {
+        return Reason::Unrelated;
+    }
+    *key = key_of((place >> 8) as u32, was, &quoted);
+    Reason::Related
+}
+
+/// There is no such flow.
+const ABOUT_NONE: u8 = 2;
+/// No policy is asked about it.
+const ABOUT_EXEMPT: u8 = 3;
+
+/// What is known of a flow: `ABOUT_*`; or from the low end direction, port in the third and fourth byte, and epoch.
+#[inline(never)]
+fn about<M: Maps>(maps: &M, control: &Control, key: &FlowKey) -> u64 {
+    match flow::current(maps, control, key) {
+        None => ABOUT_NONE.into(),
+        Some(flow) if flow::is_exempt(control, &flow) => ABOUT_EXEMPT.into(),
+        Some(flow) => {
+            let port = flow::judged_port(&flow, key);
+            u64::from(flow.epoch) << 32 | u64::from(port) << 16 | u64::from(flow.direction)
+        }
     }
 }
 
@@ -422,16 +524,16 @@ fn is_link_scope(addr: &Addr) -> bool {
 }
 
 #[inline(always)]
-fn not_ip<M: Maps>(maps: &M, endpoint: &Endpoint, seen: Seen, direction: u8) -> Outcome {
+fn not_ip<M: Maps>(maps: &M, endpoint: &Endpoint, kind: Kind, sender: &Addr, direction: u8) -> Outcome {
     let governed = is_governed(endpoint, direction);
-    let reason = match seen {
-        Seen::Arp { sender } if direction == EGRESS && endpoint.flags & ENDPOINT_ROUTER == 0 => {
+    let reason = match kind {
+        Kind::Arp if direction == EGRESS && endpoint.flags & ENDPOINT_ROUTER == 0 => {
             // An address that is probed for before it is used stands in ARP's target, with a sender of zero (RFC 5227).
-            if is_own(endpoint, &sender) || sender == mapped([0; 4]) { Reason::Link } else { Reason::Spoofed }
+            if is_own(endpoint, sender) || *sender == mapped([0; 4]) { Reason::Link } else { Reason::Spoofed }
         }
-        Seen::Arp { .. } => Reason::Link,
-        Seen::Malformed if governed || direction == EGRESS => Reason::Malformed,
-        Seen::Other if governed => Reason::NotIp,
+        Kind::Arp => Reason::Link,
+        Kind::Malformed if governed || direction == EGRESS => Reason::Malformed,
+        Kind::Other if governed => Reason::NotIp,
         _ => Reason::NotIsolated,
     };
     if !reason.passes() {
@@ -462,22 +564,33 @@ fn tell<M: Maps, P: Packet + ?Sized>(
         maps.count_drop(outcome.reason as u32);
     }
     if if passed { control.sample != 0 } else { control.event_rate != 0 } {
-        let event = Event {
-            at: 0,
-            endpoint: link,
-            rules: outcome.rules,
-            rule: outcome.rule,
-            length: packet.length(),
-            source: parsed.source,
-            destination: parsed.destination,
-            source_port: parsed.source_port,
-            destination_port: parsed.destination_port,
-            protocol: parsed.protocol,
-            direction,
-            reason: outcome.reason as u8,
-            passed: u8::from(passed),
-        };
-        maps.tell(&event, !passed);
+        let place = u64::from(link) << 16 | u64::from(direction) << 8 | outcome.reason as u64;
+        let rule = u64::from(outcome.rules) << 32 | u64::from(outcome.rule);
+        event(maps, packet, parsed, place, rule);
     }
     outcome
+}
+
+/// Out of line, so that an event is not on the stack of whoever judges. Numbers come in pairs because a function of the
+/// kernel's program has five arguments.
+#[inline(never)]
+fn event<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, parsed: &Parsed, place: u64, rule: u64) {
+    let reason = place as u8;
+    let passed = reason < FIRST_DROP;
+    let event = Event {
+        at: 0,
+        endpoint: (place >> 16) as u32,
+        rules: (rule >> 32) as u32,
+        rule: rule as u32,
+        length: packet.length(),
+        source: parsed.source,
+        destination: parsed.destination,
+        source_port: parsed.source_port,
+        destination_port: parsed.destination_port,
+        protocol: parsed.protocol,
+        direction: (place >> 8) as u8,
+        reason,
+        passed: u8::from(passed),
+    };
+    maps.tell(&event, !passed);
 }

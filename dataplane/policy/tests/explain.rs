@@ -357,3 +357,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_large_cluster_is_dumped_and_explained() {
+    let snapshot = generate::large(20, 2000, 200);
+    let mut explainer = Explainer::new(&snapshot).expect("room");
+    let dump = explainer.dump(None).expect("pods");
+    assert_eq!(dump.pods.len(), snapshot.pods.len());
+    let mut names = snapshot.pods.keys();
+    let (from, to) = (names.next().expect("a pod").clone(), names.next_back().expect("a pod").clone());
+    let question = Question { from: End::Pod(from), to: End::Pod(to), port: Port::Every(Protocol::Tcp) };
+    assert!(!explainer.explain(&question).expect("an answer").flows.is_empty());
+}

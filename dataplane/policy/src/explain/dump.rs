@@ -76,8 +76,9 @@ impl Explainer<'_> {
         let pods: Vec<_> =
             snapshot.pods.values().filter(|pod| of.is_none_or(|name| pod.name == *name)).collect();
         for pod in &pods {
-            self.endpoint(pod, &pod.ips)?;
+            self.place(pod, &pod.ips);
         }
+        self.publish()?;
         let pods = pods.into_iter().map(|pod| PodDump {
             pod: pod.name.clone(),
             addresses: pod.ips.clone(),
@@ -150,13 +151,12 @@ impl fmt::Display for Dump {
             let addresses: Vec<_> = pod.addresses.iter().map(ToString::to_string).collect();
             let addresses = if addresses.is_empty() { "no address".into() } else { addresses.join(", ") };
             writeln!(f, "{} ({addresses})", pod.pod)?;
-            match pod.not_asked {
-                Some(because) => writeln!(f, "  {because}")?,
-                None => {
-                    pod.ingress.write(f, Direction::Ingress)?;
-                    pod.egress.write(f, Direction::Egress)?;
-                }
+            if let Some(because) = pod.not_asked {
+                writeln!(f, "  {because}")?;
+                continue;
             }
+            pod.ingress.write(f, Direction::Ingress)?;
+            pod.egress.write(f, Direction::Egress)?;
         }
         Ok(())
     }

@@ -164,27 +164,27 @@ fn again<M: Maps>(
     flow: &Flow,
     key: &FlowKey,
 ) -> Option<Decision> {
-    if flow.state & (FLOW_EXEMPT | FLOW_PENDING) != 0 || control.flags & CONTROL_KEEP_ESTABLISHED != 0 {
+    if is_exempt(control, flow) {
         return None;
     }
-    let port = if flow.direction == EGRESS { key.remote_port } else { key.local_port };
-    Some(classify(maps, endpoint, flow.direction, &key.remote, key.protocol, port))
+    Some(classify(maps, endpoint, flow.direction, &key.remote, key.protocol, judged_port(flow, key)))
 }
 
-/// Whether a packet that an ICMP error quotes belongs to a flow that is allowed now. Changes nothing.
+/// Whether no rule has a say in a flow that is known.
 #[inline(always)]
-pub(super) fn is_allowed<M: Maps>(
-    maps: &M,
-    control: &Control,
-    endpoint: &Endpoint,
-    quoted: &Parsed,
-    key: &FlowKey,
-) -> bool {
-    let Some(slot) = maps.flow(key) else { return false };
-    let flow = slot.get();
-    if is_over(quoted.protocol, &flow, maps.now(), control.hz) {
-        return false;
-    }
-    flow.epoch == endpoint.epoch
-        || again(maps, control, endpoint, &flow, key).is_none_or(|decision| decision.reason.passes())
+pub(super) fn is_exempt(control: &Control, flow: &Flow) -> bool {
+    flow.state & (FLOW_EXEMPT | FLOW_PENDING) != 0 || control.flags & CONTROL_KEEP_ESTABLISHED != 0
+}
+
+/// The port that rules were asked about when a flow was opened.
+#[inline(always)]
+pub(super) fn judged_port(flow: &Flow, key: &FlowKey) -> u16 {
+    if flow.direction == EGRESS { key.remote_port } else { key.local_port }
+}
+
+/// A flow that is not over. Changes nothing.
+#[inline(always)]
+pub(super) fn current<M: Maps>(maps: &M, control: &Control, key: &FlowKey) -> Option<Flow> {
+    let flow = maps.flow(key)?.get();
+    if is_over(key.protocol, &flow, maps.now(), control.hz) { None } else { Some(flow) }
 }

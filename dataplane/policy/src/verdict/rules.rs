@@ -26,10 +26,33 @@ impl Decision {
     pub(super) const fn outcome(self) -> Outcome {
         Outcome { reason: self.reason, rules: self.rules, rule: self.rule }
     }
+
+    /// In one register, which is all that a function of the kernel's program returns. Numbers of rule sets are indices
+    /// of an array and far below 2^24.
+    #[inline(always)]
+    const fn packed(self) -> u64 {
+        (self.rule as u64) << 32 | (self.rules as u64 & 0x00ff_ffff) << 8 | self.reason as u64
+    }
+
+    #[inline(always)]
+    const fn unpacked(packed: u64) -> Self {
+        const REASONS: [Reason; 5] =
+            [Reason::NotIsolated, Reason::Rule, Reason::NoRule, Reason::Denied, Reason::Closed];
+        let number = packed as u8;
+        let mut reason = Reason::Closed;
+        let mut at = 0;
+        while at < REASONS.len() {
+            if REASONS[at] as u8 == number {
+                reason = REASONS[at];
+            }
+            at += 1;
+        }
+        Self { reason, rules: (packed >> 8) as u32 & 0x00ff_ffff, rule: (packed >> 32) as u32 }
+    }
 }
 
 /// Asks the rule sets of an endpoint about a new flow: the current one, and while a change is under way the coming one
-/// too, which must both allow.
+/// too, which must both allow. Not a loop over the two: the kernel's verifier would lose count of it.
 #[inline(always)]
 pub fn classify<M: Maps>(
     maps: &M,
@@ -43,25 +66,26 @@ pub fn classify<M: Maps>(
         return Decision { reason: Reason::Locked, rules: 0, rule: NO_RULE };
     }
     let index = (direction & 1) as usize;
-    let mut id = endpoint.rules[index];
-    let mut view = endpoint.view;
+    let transport = u32::from(protocol) << 16 | u32::from(port);
     let mut decision = Decision { reason: Reason::NotIsolated, rules: 0, rule: NO_RULE };
-    for turn in 0..2 {
-        if id != 0 {
-            decision = ask(maps, id, view, remote, protocol, port);
-            if !decision.reason.passes() {
-                break;
-            }
-        }
-        if turn == 0 {
-            id = endpoint.next[index];
-            view = endpoint.next_view;
-            if id == 0 {
-                break;
-            }
+    let now = endpoint.rules[index];
+    if now != 0 {
+        decision = Decision::unpacked(packed(maps, now, endpoint.view, remote, transport));
+        if !decision.reason.passes() {
+            return decision;
         }
     }
+    let next = endpoint.next[index];
+    if next != 0 {
+        decision = Decision::unpacked(packed(maps, next, endpoint.next_view, remote, transport));
+    }
     decision
+}
+
+/// Out of line: there once, with a stack frame of its own.
+#[inline(never)]
+fn packed<M: Maps>(maps: &M, id: u32, view: u32, remote: &Addr, transport: u32) -> u64 {
+    ask(maps, id, view, remote, (transport >> 16) as u8, transport as u16).packed()
 }
 
 #[inline(always)]
