@@ -132,6 +132,7 @@ async fn what_the_api_server_shows_is_in_force() {
     bed.until(1, DB, 80, Reason::NoRule).await;
     bed.api.remove(Resource::NetworkPolicies, "ns", "p").expect("a removal");
     bed.until(1, DB, 80, Reason::NotIsolated).await;
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(bed.engine.status().phase, Phase::Serving);
 }
 
@@ -203,6 +204,7 @@ async fn a_full_map_keeps_what_is_in_force_and_says_so() {
         bed.api.remove(Resource::Pods, "ns", &format!("db-{number}")).expect("a removal");
     }
     bed.until(2, DB, 80, Reason::Rule).await;
+    sleep(Duration::from_secs(1)).await;
     assert_eq!(bed.engine.status().phase, Phase::Serving);
 }
 
