@@ -16,11 +16,14 @@
 //! - `reference`: the semantics written down plainly. Shares nothing with the compiler, to compare with.
 //! - `manifest`: Kubernetes objects to the model and back (feature `manifest`).
 //! - `generate`: random clusters and questions (feature `generate`).
+//! - `craft`: packets from plain values (feature `generate`).
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]
 pub mod compile;
+#[cfg(feature = "generate")]
+pub mod craft;
 #[cfg(feature = "generate")]
 pub mod generate;
 pub mod layout;
