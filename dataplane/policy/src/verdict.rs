@@ -366,7 +366,8 @@ impl<M: Maps> At<'_, M> {
         match self.maps.fragment(&self.fragment_key(parsed)) {
             // Reassembly gives up after 30 s (IPv4, Linux) or 60 s (RFC 8200); an identification comes again.
             Some(first)
-                if first.passed == 1 && self.maps.now() - first.seen <= 30 * u64::from(self.control.hz) =>
+                if first.passed == 1
+                    && self.maps.now().saturating_sub(first.seen) <= 30 * u64::from(self.control.hz) =>
             {
                 Outcome::plain(Reason::Fragment)
             }
@@ -381,7 +382,8 @@ impl<M: Maps> At<'_, M> {
             source: parsed.source,
             destination: parsed.destination,
             id: parsed.fragment,
-            protocol: parsed.protocol,
+            // IPv6 has the protocol in the first fragment alone, behind its inner extensions (RFC 8200, 4.5).
+            protocol: if is_v4(&parsed.source) { parsed.protocol } else { 0 },
             direction: self.direction,
             pad: [0; 2],
         }
