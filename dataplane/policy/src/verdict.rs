@@ -301,7 +301,10 @@ impl<M: Maps> At<'_, M> {
     /// The first packet of a flow: exemptions, then rules. With the state of the flow that it opens.
     #[inline(always)]
     fn first(&self, parsed: &Parsed, remote: &Addr) -> (Outcome, u8) {
-        if is_own(self.endpoint, remote) || (self.direction == INGRESS && self.came_by == self.link) {
+        // What comes is the pod's own when it came by the pod's link; its address alone can be forged.
+        let itself =
+            if self.direction == INGRESS { self.came_by == self.link } else { is_own(self.endpoint, remote) };
+        if itself {
             return (Outcome::plain(Reason::Itself), FLOW_EXEMPT);
         }
         if self.is_governed() {
