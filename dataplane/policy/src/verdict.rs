@@ -307,24 +307,18 @@ impl<M: Maps> At<'_, M> {
         if itself {
             return (Outcome::plain(Reason::Itself), FLOW_EXEMPT);
         }
-        if self.is_governed() {
-            // What the node forwards with its own address is judged like any other (a NodePort's client, masqueraded).
-            let open = if self.direction == INGRESS {
-                self.came_by == 0
-            } else {
-                self.control.flags & CONTROL_NODE_CLOSED == 0
-            };
-            if open && self.maps.is_host(remote) {
-                return (Outcome::plain(Reason::Node), FLOW_EXEMPT);
-            }
-            if self.control.pending_mark != 0
-                && self.direction == EGRESS
-                && matches!(self.hook, Hook::Pod)
-                && self.endpoint.flags & ENDPOINT_LOCKED == 0
-                && self.maps.is_service(remote)
-            {
-                return (Outcome::plain(Reason::Pending), FLOW_PENDING);
-            }
+        // Asked of pods that nothing isolates too: once something does, this flow is still the node's.
+        if self.is_node(remote) {
+            return (Outcome::plain(Reason::Node), FLOW_EXEMPT);
+        }
+        if self.is_governed()
+            && self.control.pending_mark != 0
+            && self.direction == EGRESS
+            && matches!(self.hook, Hook::Pod)
+            && self.endpoint.flags & ENDPOINT_LOCKED == 0
+            && self.maps.is_service(remote)
+        {
+            return (Outcome::plain(Reason::Pending), FLOW_PENDING);
         }
         let decision = classify(
             self.maps,
@@ -335,6 +329,18 @@ impl<M: Maps> At<'_, M> {
             parsed.destination_port,
         );
         (decision.outcome(), 0)
+    }
+
+    /// Whether the other side is the node itself, and open to the pod. What the node forwards with its own address is
+    /// judged like any other (a NodePort's client, masqueraded).
+    #[inline(always)]
+    fn is_node(&self, remote: &Addr) -> bool {
+        let open = if self.direction == INGRESS {
+            self.came_by == 0
+        } else {
+            self.control.flags & CONTROL_NODE_CLOSED == 0
+        };
+        open && self.maps.is_host(remote)
     }
 
     /// An error passes when it quotes a packet of this pod's that belongs to an allowed flow; so path MTU discovery
