@@ -210,7 +210,14 @@ fn behind_translation<M: Maps, P: Packet + ?Sized>(
     context: &mut Context,
 ) -> Outcome {
     context.mark &= !control.pending_mark;
-    let Some(link) = maps.endpoint_of(&parsed.source) else {
+    // The node may have put its own address in place of the sender's; then the link that it came by tells who it was.
+    let sender = match maps.endpoint_of(&parsed.source) {
+        None if maps.is_host(&parsed.source) && maps.endpoint(context.came_by).is_some() => {
+            Some(context.came_by)
+        }
+        sender => sender,
+    };
+    let Some(link) = sender else {
         return tell(maps, control, packet, parsed, context.link, EGRESS, Outcome::plain(Reason::Unjudged));
     };
     let Some(endpoint) = maps.endpoint(link) else { return drop_early(maps, Reason::UnknownEndpoint) };
