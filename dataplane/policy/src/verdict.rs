@@ -350,12 +350,15 @@ impl<M: Maps> At<'_, M> {
         open && self.maps.is_host(remote)
     }
 
-    /// An error passes when it quotes a packet of this pod's that belongs to an allowed flow; so path MTU discovery
+    /// An error passes when it is between pod and node, or quotes a packet of this pod's that belongs to an allowed flow; so path MTU discovery
     /// works under any policy, and nothing can be said about flows that are not there.
     #[inline(always)]
     fn error<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed) -> Outcome {
         if !self.is_governed() {
             return Outcome::plain(Reason::NotIsolated);
+        }
+        if self.is_node(self.sides(parsed).1) {
+            return Outcome::plain(Reason::Node);
         }
         let Some(quoted) = quoted(packet, parsed) else { return Outcome::plain(Reason::Malformed) };
         // The quoted packet went the other way.
