@@ -284,7 +284,10 @@ impl<M: Maps> At<'_, M> {
                     }
                     return Outcome::plain(Reason::Established);
                 }
-                Known::Denied(decision) => return decision.outcome(),
+                Known::Denied(decision) => {
+                    self.count(packet, &decision.outcome());
+                    return decision.outcome();
+                }
                 Known::Unknown => {}
             }
         }
@@ -299,10 +302,15 @@ impl<M: Maps> At<'_, M> {
                 flow::opened(self.maps, self.endpoint, self.direction, outcome.rule, state),
             );
         }
+        self.count(packet, &outcome);
+        outcome
+    }
+
+    #[inline(always)]
+    fn count<P: Packet + ?Sized>(&self, packet: &P, outcome: &Outcome) {
         if outcome.rules != 0 {
             self.maps.count(&CounterKey { rules: outcome.rules, rule: outcome.rule }, packet.length());
         }
-        outcome
     }
 
     /// The first packet of a flow: exemptions, then rules. With the state of the flow that it opens.
