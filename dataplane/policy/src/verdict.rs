@@ -141,10 +141,7 @@ pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut
             );
         }
     }
-    if control.flags & CONTROL_BLOCK_METADATA != 0
-        && endpoint.flags & ENDPOINT_METADATA == 0
-        && METADATA.contains(&parsed.destination)
-    {
+    if is_metadata_closed(control, endpoint) && METADATA.contains(&parsed.destination) {
         return tell(maps, control, packet, &parsed, context.link, EGRESS, Outcome::plain(Reason::Metadata));
     }
     let at = At {
@@ -221,6 +218,9 @@ fn behind_translation<M: Maps, P: Packet + ?Sized>(
         return tell(maps, control, packet, parsed, context.link, EGRESS, Outcome::plain(Reason::Unjudged));
     };
     let Some(endpoint) = maps.endpoint(link) else { return drop_early(maps, Reason::UnknownEndpoint) };
+    if is_metadata_closed(control, endpoint) && METADATA.contains(&parsed.destination) {
+        return tell(maps, control, packet, parsed, link, EGRESS, Outcome::plain(Reason::Metadata));
+    }
     let at = At { maps, control, endpoint, link, came_by: link, direction: EGRESS, hook: Hook::Behind };
     let mut mark = 0;
     at.judge(packet, parsed, &mut mark)
@@ -250,9 +250,19 @@ impl<M: Maps> At<'_, M> {
         is_governed(self.endpoint, self.direction)
     }
 
+    /// Whether what the pod sends to a service has to be looked at behind the translation: by its policy, or because a
+    /// service may stand in front of the instance metadata.
+    #[inline(always)]
+    fn asks_behind(&self) -> bool {
+        self.control.pending_mark != 0
+            && self.direction == EGRESS
+            && matches!(self.hook, Hook::Pod)
+            && (self.is_governed() || is_metadata_closed(self.control, self.endpoint))
+    }
+
     #[inline(always)]
     fn judge<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, mark: &mut u32) -> Outcome {
-        if !self.is_governed() && self.control.flags & CONTROL_TRACK == 0 {
+        if !self.is_governed() && !self.asks_behind() && self.control.flags & CONTROL_TRACK == 0 {
             return Outcome::plain(Reason::NotIsolated);
         }
         let outcome = match parsed.role {
@@ -326,13 +336,7 @@ impl<M: Maps> At<'_, M> {
         if self.is_node(remote) {
             return (Outcome::plain(Reason::Node), FLOW_EXEMPT);
         }
-        if self.is_governed()
-            && self.control.pending_mark != 0
-            && self.direction == EGRESS
-            && matches!(self.hook, Hook::Pod)
-            && self.endpoint.flags & ENDPOINT_LOCKED == 0
-            && self.maps.is_service(remote)
-        {
+        if self.asks_behind() && self.endpoint.flags & ENDPOINT_LOCKED == 0 && self.maps.is_service(remote) {
             return (Outcome::plain(Reason::Pending), FLOW_PENDING);
         }
         let decision = classify(
@@ -437,6 +441,11 @@ fn sides(direction: u8, parsed: &Parsed) -> (&Addr, &Addr) {
 fn is_governed(endpoint: &Endpoint, direction: u8) -> bool {
     let index = (direction & 1) as usize;
     endpoint.rules[index] | endpoint.next[index] | endpoint.flags & ENDPOINT_LOCKED != 0
+}
+
+#[inline(always)]
+fn is_metadata_closed(control: &Control, endpoint: &Endpoint) -> bool {
+    control.flags & CONTROL_BLOCK_METADATA != 0 && endpoint.flags & ENDPOINT_METADATA == 0
 }
 
 #[inline(always)]
