@@ -335,14 +335,21 @@ fn icmpv6<P: Packet + ?Sized>(packet: &P, offset: usize, hop_limit: u8, parsed: 
         128 => question(id, 128, parsed),
         129 => answer(id, 128, parsed),
         1..=4 => error(offset, parsed),
-        // Listener queries, reports, done; reports of version 2.
-        130..=132 | 143 => parsed.role = Role::Link,
+        // Listener queries, reports, done; reports of version 2. They come from link-local addresses, which no router
+        // forwards (RFC 3810, 5.1.14 and 5.2.13).
+        130..=132 | 143 if is_link_scope(&parsed.source) => parsed.role = Role::Link,
         // Discovery comes from the link alone, which a hop limit of 255 proves (RFC 4861, 6.1 and 7.1).
         133..=137 if hop_limit == 255 => parsed.role = Role::Link,
         133..=137 => return None,
         _ => parsed.role = Role::Lone,
     }
     Some(())
+}
+
+/// Unspecified or link-local: what neighbour discovery may come from before and besides the pod's address.
+#[inline(always)]
+pub(crate) fn is_link_scope(addr: &Addr) -> bool {
+    *addr == [0; 16] || (addr[0] == 0xfe && addr[1] & 0xc0 == 0x80)
 }
 
 #[inline(always)]

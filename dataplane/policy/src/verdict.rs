@@ -20,7 +20,7 @@ use crate::{
         Fragment, FragmentKey, INGRESS, NO_RULE, is_v4, mapped,
     },
     maps::Maps,
-    packet::{Packet, Parsed, Part, Role, Seen, parse, quoted},
+    packet::{Packet, Parsed, Part, Role, Seen, is_link_scope, parse, quoted},
 };
 
 /// Why a packet passed or was dropped.
@@ -128,7 +128,7 @@ pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut
         seen => return not_ip(maps, endpoint, seen, EGRESS),
     };
     if endpoint.flags & ENDPOINT_ROUTER == 0 && !is_own(endpoint, &parsed.source) {
-        let unnumbered = matches!(parsed.role, Role::Link) && is_link_scope(&parsed.source);
+        let unnumbered = is_links_business(EGRESS, &parsed) && is_link_scope(&parsed.source);
         if !unnumbered {
             return tell(
                 maps,
@@ -266,7 +266,7 @@ impl<M: Maps> At<'_, M> {
             return Outcome::plain(Reason::NotIsolated);
         }
         let outcome = match parsed.role {
-            Role::Link => return Outcome::plain(Reason::Link),
+            _ if is_links_business(self.direction, parsed) => return Outcome::plain(Reason::Link),
             _ if matches!(parsed.part, Part::Later) => self.later_fragment(parsed),
             Role::Error => self.error(packet, parsed),
             _ => self.flow(packet, parsed, mark),
@@ -284,7 +284,7 @@ impl<M: Maps> At<'_, M> {
     #[inline(always)]
     fn flow<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, mark: &mut u32) -> Outcome {
         let (local, remote) = self.sides(parsed);
-        let tracked = is_own(self.endpoint, local) && !matches!(parsed.role, Role::Lone);
+        let tracked = is_own(self.endpoint, local) && !matches!(parsed.role, Role::Lone | Role::Link);
         let key = key_of(self.link, self.direction, parsed);
         if tracked {
             match look(self.maps, self.control, self.endpoint, self.direction, parsed, &key) {
@@ -453,10 +453,15 @@ fn is_own(endpoint: &Endpoint, addr: &Addr) -> bool {
     if is_v4(addr) { *addr == endpoint.v4 } else { *addr == endpoint.v6 && *addr != [0; 16] }
 }
 
-/// Unspecified or link-local: what neighbour discovery may come from before and besides the pod's address.
+/// Whether a packet is the link's own business and stays on the link: anything could be told to anyone in the guise of a
+/// solicitation that is routed.
 #[inline(always)]
-fn is_link_scope(addr: &Addr) -> bool {
-    *addr == [0; 16] || (addr[0] == 0xfe && addr[1] & 0xc0 == 0x80)
+fn is_links_business(direction: u8, parsed: &Parsed) -> bool {
+    let to = &parsed.destination;
+    let stays = is_link_scope(to)
+        || (to[0] == 0xff && (to[1] & 0x0f == 2 || is_link_scope(&parsed.source)))
+        || direction == INGRESS;
+    stays && matches!(parsed.role, Role::Link)
 }
 
 #[inline(always)]
