@@ -178,6 +178,9 @@ fn ip<P: Packet + ?Sized>(packet: &P, offset: usize, v4: bool, quoted: bool) -> 
         quoted: 0,
     };
     let behind = if v4 { ipv4(packet, offset, &mut parsed)? } else { ipv6(packet, offset, &mut parsed)? };
+    if !quoted && !fits(packet, &behind, v4, &parsed) {
+        return None;
+    }
     if let Part::Later = parsed.part {
         return Some(parsed);
     }
@@ -185,10 +188,37 @@ fn ip<P: Packet + ?Sized>(packet: &P, offset: usize, v4: bool, quoted: bool) -> 
     Some(parsed)
 }
 
-/// Where the transport header begins, and the hop limit, which neighbour discovery proves its origin by.
+/// Where the transport header begins, where the packet ends by its own word, and the hop limit, which neighbour discovery
+/// proves its origin by.
 struct Behind {
     offset: usize,
+    end: usize,
     hop_limit: u8,
+}
+
+/// Whether a packet is all there, and its transport header within it: what fills a short frame up is none of it. A length
+/// of zero is that of a packet too large for the field, which its receiver takes from segmentation offload alone.
+#[inline(always)]
+fn fits<P: Packet + ?Sized>(packet: &P, behind: &Behind, v4: bool, parsed: &Parsed) -> bool {
+    let header = match parsed.protocol {
+        _ if matches!(parsed.part, Part::Later) => 0,
+        protocol::TCP => 20,
+        protocol::UDP => 8,
+        protocol::SCTP => 12,
+        protocol::ICMP if v4 => 8,
+        protocol::ICMPV6 if !v4 => 8,
+        _ => 0,
+    };
+    behind.offset + header <= behind.end && behind.end <= packet.length() as usize
+}
+
+/// Where a packet ends of which a header at an offset says that so many bytes follow.
+#[inline(always)]
+fn end<P: Packet + ?Sized>(packet: &P, offset: usize, length: [u8; 2]) -> usize {
+    match u16::from_be_bytes(length) {
+        0 => packet.length() as usize,
+        length => offset + length as usize,
+    }
 }
 
 #[inline(always)]
@@ -206,7 +236,8 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
         parsed.fragment = u32::from(u16::from_be_bytes([header[4], header[5]]));
         place(fragment & 0x1fff, parsed)?;
     }
-    Some(Behind { offset: offset + words * 4, hop_limit: header[8] })
+    let end = end(packet, offset, [header[2], header[3]]);
+    Some(Behind { offset: offset + words * 4, end, hop_limit: header[8] })
 }
 
 /// Books where a fragment stands, by its offset in units of eight bytes. One that would write over the flags of a TCP
@@ -229,6 +260,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
     if is_v4(&parsed.source) || is_v4(&parsed.destination) {
         return None;
     }
+    let end = end(packet, offset + 40, [header[4], header[5]]);
     let hop_limit = header[7];
     let mut next = header[6];
     let mut at = offset + 40;
@@ -257,13 +289,13 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
                     parsed.protocol = next;
                     place(units >> 3, parsed)?;
                     if let Part::Later = parsed.part {
-                        return Some(Behind { offset: at, hop_limit });
+                        return Some(Behind { offset: at, end, hop_limit });
                     }
                 }
             }
             _ => {
                 parsed.protocol = next;
-                return if at <= DEEPEST { Some(Behind { offset: at, hop_limit }) } else { None };
+                return if at <= DEEPEST { Some(Behind { offset: at, end, hop_limit }) } else { None };
             }
         }
         if at > DEEPEST {
@@ -294,7 +326,11 @@ fn transport<P: Packet + ?Sized>(
                 protocol::TCP => {
                     // All of the fixed header, so that nothing of it can come in another fragment.
                     packet.load::<1>(offset + 19)?;
-                    parsed.tcp_flags = packet.load::<1>(offset + 13)?[0];
+                    let [words, flags] = packet.load::<2>(offset + 12)?;
+                    if words >> 4 < 5 {
+                        return None;
+                    }
+                    parsed.tcp_flags = flags;
                     if parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN {
                         parsed.role = Role::Opens;
                     }
