@@ -207,12 +207,11 @@ fn behind_translation<M: Maps, P: Packet + ?Sized>(
     context: &mut Context,
 ) -> Outcome {
     context.mark &= !control.pending_mark;
-    // The node may have put its own address in place of the sender's; then the link that it came by tells who it was.
-    let sender = match maps.endpoint_of(&parsed.source) {
-        None if maps.is_host(&parsed.source) && maps.endpoint(context.came_by).is_some() => {
-            Some(context.came_by)
-        }
-        sender => sender,
+    // The link that it came by tells who sent it, even where the node put its own address in place of the sender's, and for
+    // a router. Behind a detour through another link, only the address does.
+    let sender = match maps.endpoint(context.came_by) {
+        Some(_) => Some(context.came_by),
+        None => maps.endpoint_of(&parsed.source),
     };
     let Some(link) = sender else {
         return tell(maps, control, packet, parsed, context.link, EGRESS, Outcome::plain(Reason::Unjudged));
