@@ -264,7 +264,7 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
     let hop_limit = header[7];
     let mut next = header[6];
     let mut at = offset + 40;
-    for _ in 0..=EXTENSIONS {
+    for walked in 0..=EXTENSIONS {
         match next {
             // Hop-by-hop, routing, destination options, mobility, HIP, shim6.
             0 | 43 | 60 | 135 | 139 | 140 => {
@@ -288,7 +288,9 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
                     parsed.fragment = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
                     parsed.protocol = next;
                     place(units >> 3, parsed)?;
-                    if let Part::Later = parsed.part {
+                    if let Part::Later = parsed.part
+                        && walked < EXTENSIONS
+                    {
                         return Some(Behind { offset: at, end, hop_limit });
                     }
                 }
