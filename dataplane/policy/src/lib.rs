@@ -26,6 +26,7 @@ pub mod compile;
 pub mod craft;
 #[cfg(feature = "generate")]
 pub mod generate;
+#[allow(clippy::inline_always, reason = "the kernel's verifier wants one function")]
 pub mod layout;
 #[cfg(feature = "manifest")]
 pub mod manifest;
@@ -36,7 +37,9 @@ pub mod memory;
 pub mod model;
 #[cfg(feature = "std")]
 pub mod op;
+#[allow(clippy::inline_always, reason = "the kernel's verifier wants one function")]
 pub mod packet;
 #[cfg(feature = "std")]
 pub mod reference;
+#[allow(clippy::inline_always, reason = "the kernel's verifier wants one function")]
 pub mod verdict;

@@ -382,10 +382,8 @@ impl<M: Maps> At<'_, M> {
             return Outcome::plain(Reason::Unrelated);
         }
         let key = key_of(self.link, was, &quoted);
-        match flow::is_allowed(self.maps, self.control, self.endpoint, &quoted, &key) {
-            true => Outcome::plain(Reason::Related),
-            false => Outcome::plain(Reason::Unrelated),
-        }
+        let allowed = flow::is_allowed(self.maps, self.control, self.endpoint, &quoted, &key);
+        Outcome::plain(if allowed { Reason::Related } else { Reason::Unrelated })
     }
 
     #[inline(always)]

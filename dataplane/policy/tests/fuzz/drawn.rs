@@ -65,7 +65,7 @@ impl Drawn {
     pub(crate) fn frame(&self, from: IpAddr, to: IpAddr) -> Vec<u8> {
         let v4 = from.is_ipv4();
         let mut packet = craft::ip(from, to);
-        for tag in 0..self.tags.checked_sub(250).unwrap_or(0) {
+        for tag in 0..self.tags.saturating_sub(250) {
             packet = packet.tag(if tag == 0 { 0x88a8 } else { 0x8100 });
         }
         if v4 {

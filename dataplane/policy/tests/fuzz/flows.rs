@@ -114,9 +114,8 @@ impl Flow {
         let seconds = match self.tuple.1 {
             protocol::TCP if closed => 10,
             protocol::TCP if self.answered => 5 * 24 * 3600,
-            protocol::TCP => 20,
             protocol::SCTP if self.answered => 300,
-            protocol::SCTP => 20,
+            protocol::TCP | protocol::SCTP => 20,
             _ if self.answered => 60,
             _ => 10,
         };
@@ -332,6 +331,8 @@ fn flows_are_what_a_plain_list_of_them_is() {
     check!().with_type::<Vec<Step>>().with_max_len(2048).for_each(|steps| {
         let mut run = Run { bed: Bed::policies(&POLICIES), model: Model::default() };
         assert!(run.bed.snapshot.pods.contains_key(&Name::new("a", "web")));
-        steps.iter().for_each(|step| run.step(step));
+        for step in steps {
+            run.step(step);
+        }
     });
 }

@@ -243,7 +243,7 @@ impl Bed {
     }
 
     /// A packet that the pod's own node has made.
-    pub(crate) fn from_node(&self, frame: &[u8]) -> Outcome {
+    pub(crate) fn by_node(&self, frame: &[u8]) -> Outcome {
         self.hand_over(frame, 0)
     }
 

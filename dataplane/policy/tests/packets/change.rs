@@ -166,7 +166,7 @@ fn row_53_and_69_a_locked_endpoint_has_its_node_and_itself_alone() {
     assert_eq!(bed.arrive(&frame[0]).reason, Reason::Locked);
     assert_eq!(bed.arrive(&frame[1]).reason, Reason::UnknownFragment);
 
-    assert_eq!(bed.from_node(&between(NODE, FREE).tcp(1000, 80, SYN).frame()).reason, Reason::Node);
+    assert_eq!(bed.by_node(&between(NODE, FREE).tcp(1000, 80, SYN).frame()).reason, Reason::Node);
     assert_eq!(
         bed.send("free", &between(FREE, NODE).tcp(80, 1000, ACK).frame()).reasons(),
         [Reason::Established]
@@ -205,7 +205,7 @@ fn row_69_a_link_that_is_no_endpoint_s_passes_nothing() {
     let mut bed = Bed::policies(&[]);
     bed.forget("free");
     assert_eq!(bed.arrive(&between(STRANGER, FREE).tcp(1, 80, SYN).frame()).reason, Reason::UnknownEndpoint);
-    assert_eq!(bed.from_node(&between(NODE, FREE).tcp(1, 80, SYN).frame()).reason, Reason::UnknownEndpoint);
+    assert_eq!(bed.by_node(&between(NODE, FREE).tcp(1, 80, SYN).frame()).reason, Reason::UnknownEndpoint);
     assert_eq!(bed.out("free", &between(FREE, NODE).tcp(1, 80, SYN).frame()).reason, Reason::UnknownEndpoint);
     assert_eq!(bed.nodes[0].memory.drops().get(&(Reason::UnknownEndpoint as u32)), Some(&3));
 }
@@ -216,7 +216,7 @@ fn row_69_a_rule_set_that_is_not_there_denies() {
     let id = bed.endpoint_mut("web").rules[0];
     bed.nodes[0].memory.rules.remove(&id);
     assert_eq!(bed.arrive(&between(STRANGER, WEB).tcp(1, 80, SYN).frame()).reason, Reason::Closed);
-    assert_eq!(bed.from_node(&between(NODE, WEB).tcp(1, 80, SYN).frame()).reason, Reason::Node);
+    assert_eq!(bed.by_node(&between(NODE, WEB).tcp(1, 80, SYN).frame()).reason, Reason::Node);
 }
 
 #[test]

@@ -15,23 +15,23 @@ fn row_41_the_own_node_reaches_a_pod_that_nothing_else_reaches() {
     let bed = Bed::policies(&[SEALED]);
     for (node, pod) in [(NODE, WEB), ("fd00::1", "fd00::10")] {
         let probe = between(node, pod).tcp(1000, 8080, SYN).frame();
-        assert_eq!(bed.from_node(&probe).reason, Reason::Node);
+        assert_eq!(bed.by_node(&probe).reason, Reason::Node);
         let answer = between(pod, node).tcp(8080, 1000, SYN | ACK).frame();
         assert_eq!(bed.send("web", &answer).reasons(), [Reason::Established]);
-        assert_eq!(bed.from_node(&between(node, pod).ping(1, 1).frame()).reason, Reason::Node);
+        assert_eq!(bed.by_node(&between(node, pod).ping(1, 1).frame()).reason, Reason::Node);
     }
 }
 
 #[test]
 fn row_41_a_probe_that_began_before_the_pod_was_isolated_goes_on() {
     let mut bed = Bed::policies(&["{podSelector: {matchLabels: {app: db}}}"]);
-    assert!(bed.from_node(&between(NODE, WEB).tcp(1000, 8080, SYN).frame()).passes());
+    assert!(bed.by_node(&between(NODE, WEB).tcp(1000, 8080, SYN).frame()).passes());
     assert!(bed.send("web", &between(WEB, NODE).tcp(1001, 53, SYN).frame()).passed());
     bed.set_policy(1, SEALED);
-    assert_eq!(bed.from_node(&between(NODE, WEB).tcp(1000, 8080, ACK).frame()).reason, Reason::Established);
+    assert_eq!(bed.by_node(&between(NODE, WEB).tcp(1000, 8080, ACK).frame()).reason, Reason::Established);
     let answer = between(WEB, NODE).tcp(8080, 1000, ACK).frame();
     assert_eq!(bed.send("web", &answer).reasons(), [Reason::Established]);
-    assert_eq!(bed.from_node(&between(NODE, WEB).tcp(53, 1001, ACK).frame()).reason, Reason::Established);
+    assert_eq!(bed.by_node(&between(NODE, WEB).tcp(53, 1001, ACK).frame()).reason, Reason::Established);
     // Not so what came from elsewhere.
     let mut bed = Bed::policies(&["{podSelector: {matchLabels: {app: db}}}"]);
     assert!(bed.arrive(&between(STRANGER, WEB).tcp(1000, 8080, SYN).frame()).passes());
@@ -43,7 +43,7 @@ fn row_41_a_probe_that_began_before_the_pod_was_isolated_goes_on() {
 fn row_41_an_error_from_the_own_node_passes_whatever_it_is_about() {
     let bed = Bed::policies(&[SEALED]);
     let refused = between(WEB, STRANGER).tcp(1000, 80, SYN).frame();
-    assert_eq!(bed.from_node(&between(NODE, WEB).about(3, 1, &refused).frame()).reason, Reason::Node);
+    assert_eq!(bed.by_node(&between(NODE, WEB).about(3, 1, &refused).frame()).reason, Reason::Node);
     assert_eq!(bed.arrive(&between(FAR_NODE, WEB).about(3, 1, &refused).frame()).reason, Reason::Unrelated);
     assert_eq!(bed.arrive(&between(NODE, WEB).about(3, 1, &refused).frame()).reason, Reason::Unrelated);
 }
@@ -60,7 +60,7 @@ fn row_41b_a_pod_reaches_its_own_node_unless_that_is_switched_off() {
     let syn = between(WEB, NODE).tcp(1001, 10250, SYN).frame();
     assert_eq!(bed.send("web", &syn).reasons(), [Reason::NoRule]);
     // Probes still come, and are answered.
-    assert_eq!(bed.from_node(&between(NODE, WEB).tcp(1002, 80, SYN).frame()).reason, Reason::Node);
+    assert_eq!(bed.by_node(&between(NODE, WEB).tcp(1002, 80, SYN).frame()).reason, Reason::Node);
     let answer = between(WEB, NODE).tcp(80, 1002, SYN | ACK).frame();
     assert_eq!(bed.send("web", &answer).reasons(), [Reason::Established]);
     // What a rule allows is allowed.
@@ -88,7 +88,7 @@ fn row_41c_what_the_node_forwards_with_its_own_address_is_judged() {
 #[test]
 fn row_41c_a_flow_of_the_node_s_own_is_no_way_in_for_what_it_forwards() {
     let bed = Bed::policies(&[SEALED]);
-    assert_eq!(bed.from_node(&between(NODE, WEB).tcp(1000, 80, SYN).frame()).reason, Reason::Node);
+    assert_eq!(bed.by_node(&between(NODE, WEB).tcp(1000, 80, SYN).frame()).reason, Reason::Node);
     let forwarded = between(NODE, WEB).tcp(1001, 80, SYN).frame();
     assert_eq!(bed.hand_over(&forwarded, ENI).reason, Reason::NoRule);
     // The same ports: a new connection is judged by where it comes from.
