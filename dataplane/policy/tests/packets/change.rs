@@ -41,6 +41,7 @@ fn row_51_flows_that_old_and_new_policy_allow_go_on() {
         "{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}]}]}",
     );
     assert_eq!(bed.arrive(&between(STRANGER, WEB).tcp(1000, 80, ACK).frame()).reason, Reason::Established);
+    assert_eq!(bed.flows("web")[0].1.epoch, bed.endpoint_mut("web").epoch, "judged once, not each time");
     bed.remove_policy(0);
     assert_eq!(bed.arrive(&between(STRANGER, WEB).tcp(1000, 80, ACK).frame()).reason, Reason::Established);
 }

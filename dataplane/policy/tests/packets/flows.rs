@@ -89,11 +89,12 @@ fn row_38_an_error_that_the_pod_sends_about_what_came_passes() {
 #[test]
 fn row_38_an_error_that_quotes_another_pod_s_packet_or_its_own_kind_is_unrelated() {
     let bed = Bed::policies(&[SEALED, "{podSelector: {}, egress: [{}], policyTypes: [Egress]}"]);
+    // Both pods have a flow of the same ports with the same stranger.
+    let of_web = between(WEB, STRANGER).tcp(1000, 443, SYN).frame();
+    assert!(bed.send("web", &of_web).passed());
     let of_db = between(DB, STRANGER).tcp(1000, 443, SYN).frame();
     assert!(bed.send("db", &of_db).passed());
     assert_eq!(bed.arrive(&between(STRANGER, WEB).about(3, 4, &of_db).frame()).reason, Reason::Unrelated);
-    let of_web = between(WEB, STRANGER).tcp(1000, 443, SYN).frame();
-    assert!(bed.send("web", &of_web).passed());
     let error = between(STRANGER, WEB).about(3, 4, &of_web).frame();
     assert_eq!(bed.arrive(&error).reason, Reason::Related);
     let about_error = between(STRANGER, WEB).about(3, 4, &error).frame();
