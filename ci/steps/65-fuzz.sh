@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A minute of drawn inputs for each fuzz target: reply decoders, the signer, the endpoint's parsers.
+# A minute of drawn inputs for each fuzz target: reply decoders, the signer, the endpoint's parsers, the packet path of
+# policy.
 
 # shellcheck source=ci/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"

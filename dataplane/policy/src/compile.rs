@@ -337,12 +337,11 @@ fn restamp(
     let mut directions = [None, None];
     for (index, specs) in built.into_iter().enumerate() {
         let same = before.filter(|(before, _)| before[index].as_deref() == specs.as_ref());
-        stamps[index] = match same {
-            Some((_, stamps)) => stamps[index],
-            None => {
-                *last += 1;
-                *last
-            }
+        stamps[index] = if let Some((_, stamps)) = same {
+            stamps[index]
+        } else {
+            *last += 1;
+            *last
         };
         directions[index] = specs.map(Arc::new);
     }

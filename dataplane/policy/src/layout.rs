@@ -89,7 +89,7 @@ pub struct Control {
 pub const CONTROL_TRACK: u32 = 1;
 /// Flows that were allowed stay allowed when policies change.
 pub const CONTROL_KEEP_ESTABLISHED: u32 = 2;
-/// Pods may not reach addresses of their own node but for replies.
+/// Addresses of a pod's own node are judged like any other when the pod opens the flow.
 pub const CONTROL_NODE_CLOSED: u32 = 4;
 /// Pods may not reach the instance metadata, but for those with [`ENDPOINT_METADATA`].
 pub const CONTROL_BLOCK_METADATA: u32 = 8;
@@ -227,9 +227,9 @@ pub struct FlowKey {
     pub endpoint: u32,
     /// The other side.
     pub remote: Addr,
-    /// The pod's port; an ICMP echo's identifier.
+    /// The pod's port; the identifier of an ICMP question of its own, else the question's type.
     pub local_port: u16,
-    /// The other side's port; 0 for ICMP.
+    /// The other side's port; the identifier or the question's type for ICMP, whichever the other one is not.
     pub remote_port: u16,
     /// IP protocol.
     pub protocol: u8,

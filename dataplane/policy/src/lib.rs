@@ -17,15 +17,19 @@
 //! - `reference`: the semantics written down plainly. Shares nothing with the compiler, to compare with.
 //! - `manifest`: Kubernetes objects to the model and back (feature `manifest`).
 //! - `generate`: random clusters and questions (feature `generate`).
+//! - `craft`: packets from plain values (feature `generate`).
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]
 pub mod compile;
+#[cfg(feature = "generate")]
+pub mod craft;
 #[cfg(feature = "std")]
 pub mod explain;
 #[cfg(feature = "generate")]
 pub mod generate;
+#[allow(clippy::inline_always, reason = "the kernel's verifier wants one function")]
 pub mod layout;
 #[cfg(feature = "manifest")]
 pub mod manifest;
@@ -36,9 +40,11 @@ pub mod memory;
 pub mod model;
 #[cfg(feature = "std")]
 pub mod op;
+#[allow(clippy::inline_always, reason = "the kernel's verifier wants one function")]
 pub mod packet;
 #[cfg(feature = "std")]
 pub mod port;
 #[cfg(feature = "std")]
 pub mod reference;
+#[allow(clippy::inline_always, reason = "the kernel's verifier wants one function")]
 pub mod verdict;

@@ -224,16 +224,46 @@ fn ip<P: Packet + ?Sized>(
     parsed: &mut Parsed,
 ) -> Option<()> {
     let behind = if v4 { ipv4(packet, offset, parsed)? } else { ipv6(packet, offset, parsed)? };
+    if !quoted && !fits(packet, &behind, v4, parsed) {
+        return None;
+    }
     if let Part::Later = parsed.part {
         return Some(());
     }
     transport(packet, behind.offset, behind.hop_limit, v4, quoted, parsed)
 }
 
-/// Where the transport header begins, and the hop limit, which neighbour discovery proves its origin by.
+/// Where the transport header begins, where the packet ends by its own word, and the hop limit, which neighbour discovery
+/// proves its origin by.
 struct Behind {
     offset: usize,
+    end: usize,
     hop_limit: u8,
+}
+
+/// Whether a packet is all there, and its transport header within it: what fills a short frame up is none of it. A length
+/// of zero is that of a packet too large for the field, which its receiver takes from segmentation offload alone.
+#[inline(always)]
+fn fits<P: Packet + ?Sized>(packet: &P, behind: &Behind, v4: bool, parsed: &Parsed) -> bool {
+    let header = match parsed.protocol {
+        _ if matches!(parsed.part, Part::Later) => 0,
+        protocol::TCP => 20,
+        protocol::UDP => 8,
+        protocol::SCTP => 12,
+        protocol::ICMP if v4 => 8,
+        protocol::ICMPV6 if !v4 => 8,
+        _ => 0,
+    };
+    behind.offset + header <= behind.end && behind.end <= packet.length() as usize
+}
+
+/// Where a packet ends of which a header at an offset says that so many bytes follow.
+#[inline(always)]
+fn end<P: Packet + ?Sized>(packet: &P, offset: usize, length: [u8; 2]) -> usize {
+    match u16::from_be_bytes(length) {
+        0 => packet.length() as usize,
+        length => offset + length as usize,
+    }
 }
 
 #[inline(always)]
@@ -251,7 +281,8 @@ fn ipv4<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
         parsed.fragment = u32::from(u16::from_be_bytes([header[4], header[5]]));
         place(fragment & 0x1fff, parsed)?;
     }
-    Some(Behind { offset: offset + words * 4, hop_limit: header[8] })
+    let end = end(packet, offset, [header[2], header[3]]);
+    Some(Behind { offset: offset + words * 4, end, hop_limit: header[8] })
 }
 
 /// Books where a fragment stands, by its offset in units of eight bytes. One that would write over the flags of a TCP
@@ -274,14 +305,15 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
     if is_v4(&parsed.source) || is_v4(&parsed.destination) {
         return None;
     }
+    let end = end(packet, offset + 40, [header[4], header[5]]);
     let hop_limit = header[7];
     let mut next = header[6];
     let mut at = offset + 40;
-    for _ in 0..=EXTENSIONS {
+    for walked in 0..=EXTENSIONS {
         let kind = next;
         if !matches!(kind, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140) {
             parsed.protocol = kind;
-            return Some(Behind { offset: at, hop_limit });
+            return Some(Behind { offset: at, end, hop_limit });
         }
         // Each of them has eight bytes at least.
         let header = packet.load_rare::<8>(at)?;
@@ -300,8 +332,10 @@ fn ipv6<P: Packet + ?Sized>(packet: &P, offset: usize, parsed: &mut Parsed) -> O
                 parsed.fragment = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
                 parsed.protocol = next;
                 place(units >> 3, parsed)?;
-                if let Part::Later = parsed.part {
-                    return Some(Behind { offset: at, hop_limit });
+                if let Part::Later = parsed.part
+                    && walked < EXTENSIONS
+                {
+                    return Some(Behind { offset: at, end, hop_limit });
                 }
             }
         }
@@ -333,7 +367,11 @@ fn transport<P: Packet + ?Sized>(
                 protocol::TCP => {
                     // All of the fixed header, so that nothing of it can come in another fragment.
                     packet.load::<1>(offset + 19)?;
-                    parsed.tcp_flags = packet.load::<1>(offset + 13)?[0];
+                    let [words, flags] = packet.load::<2>(offset + 12)?;
+                    if words >> 4 < 5 {
+                        return None;
+                    }
+                    parsed.tcp_flags = flags;
                     if parsed.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN {
                         parsed.role = Role::Opens;
                     }
@@ -374,14 +412,21 @@ fn icmpv6<P: Packet + ?Sized>(packet: &P, offset: usize, hop_limit: u8, parsed: 
         128 => question(id, 128, parsed),
         129 => answer(id, 128, parsed),
         1..=4 => error(offset, parsed),
-        // Listener queries, reports, done; reports of version 2.
-        130..=132 | 143 => parsed.role = Role::Link,
+        // Listener queries, reports, done; reports of version 2. They come from link-local addresses, which no router
+        // forwards (RFC 3810, 5.1.14 and 5.2.13).
+        130..=132 | 143 if is_link_scope(&parsed.source) => parsed.role = Role::Link,
         // Discovery comes from the link alone, which a hop limit of 255 proves (RFC 4861, 6.1 and 7.1).
         133..=137 if hop_limit == 255 => parsed.role = Role::Link,
         133..=137 => return None,
         _ => parsed.role = Role::Lone,
     }
     Some(())
+}
+
+/// Unspecified or link-local: what neighbour discovery may come from before and besides the pod's address.
+#[inline(always)]
+pub(crate) fn is_link_scope(addr: &Addr) -> bool {
+    *addr == [0; 16] || (addr[0] == 0xfe && addr[1] & 0xc0 == 0x80)
 }
 
 #[inline(always)]

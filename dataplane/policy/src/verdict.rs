@@ -22,7 +22,7 @@ use crate::{
         FlowKey, Fragment, FragmentKey, INGRESS, NO_RULE, is_v4, mapped,
     },
     maps::Maps,
-    packet::{Kind, Packet, Parsed, Part, Role, parse_into, quoted},
+    packet::{Kind, Packet, Parsed, Part, Role, is_link_scope, parse_into, quoted},
 };
 
 /// Why a packet passed or was dropped.
@@ -144,7 +144,7 @@ pub fn from_pod_in<M: Maps, P: Packet + ?Sized>(
         kind => return not_ip(maps, endpoint, kind, &parsed.source, EGRESS),
     }
     if endpoint.flags & ENDPOINT_ROUTER == 0 && !is_own(endpoint, &parsed.source) {
-        let unnumbered = matches!(parsed.role, Role::Link) && is_link_scope(&parsed.source);
+        let unnumbered = is_links_business(EGRESS, parsed) && is_link_scope(&parsed.source);
         if !unnumbered {
             return tell(
                 maps,
@@ -157,10 +157,7 @@ pub fn from_pod_in<M: Maps, P: Packet + ?Sized>(
             );
         }
     }
-    if control.flags & CONTROL_BLOCK_METADATA != 0
-        && endpoint.flags & ENDPOINT_METADATA == 0
-        && METADATA.contains(&parsed.destination)
-    {
+    if is_metadata_closed(control, endpoint) && METADATA.contains(&parsed.destination) {
         return tell(maps, control, packet, parsed, context.link, EGRESS, Outcome::plain(Reason::Metadata));
     }
     let at = At {
@@ -250,10 +247,19 @@ fn behind_translation<M: Maps, P: Packet + ?Sized>(
     context: &mut Context,
 ) -> Outcome {
     context.mark &= !control.pending_mark;
-    let Some(link) = maps.endpoint_of(&parsed.source) else {
+    // The link that it came by tells who sent it, even where the node put its own address in place of the sender's, and for
+    // a router. Behind a detour through another link, only the address does.
+    let sender = match maps.endpoint(context.came_by) {
+        Some(_) => Some(context.came_by),
+        None => maps.endpoint_of(&parsed.source),
+    };
+    let Some(link) = sender else {
         return tell(maps, control, packet, parsed, context.link, EGRESS, Outcome::plain(Reason::Unjudged));
     };
     let Some(endpoint) = maps.endpoint(link) else { return drop_early(maps, Reason::UnknownEndpoint) };
+    if is_metadata_closed(control, endpoint) && METADATA.contains(&parsed.destination) {
+        return tell(maps, control, packet, parsed, link, EGRESS, Outcome::plain(Reason::Metadata));
+    }
     let at = At { maps, control, endpoint, link, came_by: link, direction: EGRESS, hook: Hook::Behind };
     let mut mark = 0;
     at.judge(packet, parsed, &mut mark)
@@ -283,13 +289,23 @@ impl<M: Maps> At<'_, M> {
         is_governed(self.endpoint, self.direction)
     }
 
+    /// Whether what the pod sends to a service has to be looked at behind the translation: by its policy, or because a
+    /// service may stand in front of the instance metadata.
+    #[inline(always)]
+    fn asks_behind(&self) -> bool {
+        self.control.pending_mark != 0
+            && self.direction == EGRESS
+            && matches!(self.hook, Hook::Pod)
+            && (self.is_governed() || is_metadata_closed(self.control, self.endpoint))
+    }
+
     #[inline(always)]
     fn judge<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, mark: &mut u32) -> Outcome {
-        if !self.is_governed() && self.control.flags & CONTROL_TRACK == 0 {
+        if !self.is_governed() && !self.asks_behind() && self.control.flags & CONTROL_TRACK == 0 {
             return Outcome::plain(Reason::NotIsolated);
         }
         let outcome = match parsed.role {
-            Role::Link => return Outcome::plain(Reason::Link),
+            _ if is_links_business(self.direction, parsed) => return Outcome::plain(Reason::Link),
             _ if matches!(parsed.part, Part::Later) => self.later_fragment(parsed),
             Role::Error if matches!(self.hook, Hook::Pod) => self.error(packet, parsed),
             // No error is ever marked as one to a service.
@@ -308,7 +324,7 @@ impl<M: Maps> At<'_, M> {
     #[inline(always)]
     fn flow<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, mark: &mut u32) -> Outcome {
         let (local, remote) = self.sides(parsed);
-        let tracked = is_own(self.endpoint, local) && !matches!(parsed.role, Role::Lone);
+        let tracked = is_own(self.endpoint, local) && !matches!(parsed.role, Role::Lone | Role::Link);
         let key = key_of(self.link, self.direction, parsed);
         if tracked {
             match look(self.maps, self.control, self.endpoint, self.direction, parsed, &key) {
@@ -318,7 +334,10 @@ impl<M: Maps> At<'_, M> {
                     }
                     return Outcome::plain(Reason::Established);
                 }
-                Known::Denied(decision) => return decision.outcome(),
+                Known::Denied(decision) => {
+                    self.count(packet, &decision.outcome());
+                    return decision.outcome();
+                }
                 Known::Unknown => {}
             }
         }
@@ -333,36 +352,32 @@ impl<M: Maps> At<'_, M> {
                 flow::opened(self.maps, self.endpoint, self.direction, outcome.rule, state),
             );
         }
+        self.count(packet, &outcome);
+        outcome
+    }
+
+    #[inline(always)]
+    fn count<P: Packet + ?Sized>(&self, packet: &P, outcome: &Outcome) {
         if outcome.rules != 0 {
             self.maps.count(&CounterKey { rules: outcome.rules, rule: outcome.rule }, packet.length());
         }
-        outcome
     }
 
     /// The first packet of a flow: exemptions, then rules. With the state of the flow that it opens.
     #[inline(always)]
     fn first(&self, parsed: &Parsed, remote: &Addr) -> (Outcome, u8) {
-        if is_own(self.endpoint, remote) || (self.direction == INGRESS && self.came_by == self.link) {
+        // What comes is the pod's own when it came by the pod's link; its address alone can be forged.
+        let itself =
+            if self.direction == INGRESS { self.came_by == self.link } else { is_own(self.endpoint, remote) };
+        if itself {
             return (Outcome::plain(Reason::Itself), FLOW_EXEMPT);
         }
-        if self.is_governed() {
-            // What the node forwards with its own address is judged like any other (a NodePort's client, masqueraded).
-            let open = if self.direction == INGRESS {
-                self.came_by == 0
-            } else {
-                self.control.flags & CONTROL_NODE_CLOSED == 0
-            };
-            if open && self.maps.is_host(remote) {
-                return (Outcome::plain(Reason::Node), FLOW_EXEMPT);
-            }
-            if self.control.pending_mark != 0
-                && self.direction == EGRESS
-                && matches!(self.hook, Hook::Pod)
-                && self.endpoint.flags & ENDPOINT_LOCKED == 0
-                && self.maps.is_service(remote)
-            {
-                return (Outcome::plain(Reason::Pending), FLOW_PENDING);
-            }
+        // Asked of pods that nothing isolates too: once something does, this flow is still the node's.
+        if self.is_node(remote) {
+            return (Outcome::plain(Reason::Node), FLOW_EXEMPT);
+        }
+        if self.asks_behind() && self.endpoint.flags & ENDPOINT_LOCKED == 0 && self.maps.is_service(remote) {
+            return (Outcome::plain(Reason::Pending), FLOW_PENDING);
         }
         let decision = classify(
             self.maps,
@@ -375,10 +390,27 @@ impl<M: Maps> At<'_, M> {
         (decision.outcome(), 0)
     }
 
+    /// Whether the other side is the node itself, and open to the pod. What the node forwards with its own address is
+    /// judged like any other (a NodePort's client, masqueraded).
+    #[inline(always)]
+    fn is_node(&self, remote: &Addr) -> bool {
+        let open = if self.direction == INGRESS {
+            self.came_by == 0
+        } else {
+            self.control.flags & CONTROL_NODE_CLOSED == 0
+        };
+        open && self.maps.is_host(remote)
+    }
+
+    /// An error passes when it is between pod and node, or quotes a packet of this pod's that belongs to an allowed
+    /// flow; so path MTU discovery works under any policy, and nothing can be said about flows that are not there.
     #[inline(always)]
     fn error<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed) -> Outcome {
         if !self.is_governed() {
             return Outcome::plain(Reason::NotIsolated);
+        }
+        if self.is_node(self.sides(parsed).1) {
+            return Outcome::plain(Reason::Node);
         }
         let mut key = FlowKey::zeroed();
         let reason = quoted_flow(packet, parsed, self.endpoint, self.place(), &mut key);
@@ -434,7 +466,9 @@ fn first_fragment<M: Maps>(maps: &M, parsed: &Parsed, place: u64, passed: bool) 
 fn later_fragment<M: Maps>(maps: &M, control: &Control, parsed: &Parsed, place: u64) -> bool {
     match maps.fragment(&fragment_key(parsed, place)) {
         // Reassembly gives up after 30 s (IPv4, Linux) or 60 s (RFC 8200); an identification comes again.
-        Some(first) => first.passed == 1 && maps.now() - first.seen <= 30 * u64::from(control.hz),
+        Some(first) => {
+            first.passed == 1 && maps.now().saturating_sub(first.seen) <= 30 * u64::from(control.hz)
+        }
         None => false,
     }
 }
@@ -446,7 +480,8 @@ fn fragment_key(parsed: &Parsed, place: u64) -> FragmentKey {
         source: parsed.source,
         destination: parsed.destination,
         id: parsed.fragment,
-        protocol: parsed.protocol,
+        // IPv6 has the protocol in the first fragment alone, behind its inner extensions (RFC 8200, 4.5).
+        protocol: if is_v4(&parsed.source) { parsed.protocol } else { 0 },
         direction: place as u8,
         pad: [0; 2],
     }
@@ -513,14 +548,24 @@ fn is_governed(endpoint: &Endpoint, direction: u8) -> bool {
 }
 
 #[inline(always)]
+fn is_metadata_closed(control: &Control, endpoint: &Endpoint) -> bool {
+    control.flags & CONTROL_BLOCK_METADATA != 0 && endpoint.flags & ENDPOINT_METADATA == 0
+}
+
+#[inline(always)]
 fn is_own(endpoint: &Endpoint, addr: &Addr) -> bool {
     if is_v4(addr) { *addr == endpoint.v4 } else { *addr == endpoint.v6 && *addr != [0; 16] }
 }
 
-/// Unspecified or link-local: what neighbour discovery may come from before and besides the pod's address.
+/// Whether a packet is the link's own business and stays on the link: anything could be told to anyone in the guise of a
+/// solicitation that is routed.
 #[inline(always)]
-fn is_link_scope(addr: &Addr) -> bool {
-    *addr == [0; 16] || (addr[0] == 0xfe && addr[1] & 0xc0 == 0x80)
+fn is_links_business(direction: u8, parsed: &Parsed) -> bool {
+    let to = &parsed.destination;
+    let stays = is_link_scope(to)
+        || (to[0] == 0xff && (to[1] & 0x0f == 2 || is_link_scope(&parsed.source)))
+        || direction == INGRESS;
+    stays && matches!(parsed.role, Role::Link)
 }
 
 #[inline(always)]

@@ -156,7 +156,9 @@ impl Compiler {
                 gone.push(*name);
             }
         }
-        gone.into_iter().for_each(|name| self.dirty_users_of(name));
+        for name in gone {
+            self.dirty_users_of(name);
+        }
     }
 
     /// Learns what a port name stands for, before the first rule set uses it.
@@ -195,7 +197,7 @@ impl Compiler {
         match self.pod_numbers.get(&spec.pod).copied() {
             None => endpoint.flags |= ENDPOINT_LOCKED,
             Some(pod) => {
-                endpoint.rules = [self.rules_of(pod, INGRESS, ops)?, self.rules_of(pod, EGRESS, ops)?]
+                endpoint.rules = [self.rules_of(pod, INGRESS, ops)?, self.rules_of(pod, EGRESS, ops)?];
             }
         }
         Ok(Some(endpoint))
@@ -220,7 +222,9 @@ impl Compiler {
             }
             names.sort_unstable();
             names.dedup();
-            names.iter().for_each(|name| self.learn_name(*name));
+            for name in &names {
+                self.learn_name(*name);
+            }
         }
         for part in &mut parts {
             part.ports = self.resolve(part, pod, direction);

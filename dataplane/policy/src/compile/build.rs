@@ -160,7 +160,7 @@ fn cluster(
                     }
                 }
                 ClusterPort::Named(name) => {
-                    ports.names.push(PortName { name: strings.hold(name), protocol: None })
+                    ports.names.push(PortName { name: strings.hold(name), protocol: None });
                 }
                 ClusterPort::Unknown => {}
             }

@@ -32,15 +32,12 @@ impl Atoms {
 
     pub(super) fn add(&mut self, matter: Matter) -> u32 {
         let atom = Atom { matter: matter.clone(), sets: BTreeSet::new(), classes: BTreeSet::new() };
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.slots[number as usize] = Some(atom);
-                number
-            }
-            None => {
-                self.slots.push(Some(atom));
-                (self.slots.len() - 1) as u32
-            }
+        let number = if let Some(number) = self.free.pop() {
+            self.slots[number as usize] = Some(atom);
+            number
+        } else {
+            self.slots.push(Some(atom));
+            (self.slots.len() - 1) as u32
         };
         self.numbers.insert(matter, number);
         number

@@ -26,15 +26,12 @@ impl Interner {
         }
         let text: Arc<str> = text.into();
         let entry = Some((text.clone(), 1));
-        let sym = match self.free.pop() {
-            Some(sym) => {
-                self.strings[sym as usize] = entry;
-                sym
-            }
-            None => {
-                self.strings.push(entry);
-                (self.strings.len() - 1) as Sym
-            }
+        let sym = if let Some(sym) = self.free.pop() {
+            self.strings[sym as usize] = entry;
+            sym
+        } else {
+            self.strings.push(entry);
+            (self.strings.len() - 1) as Sym
         };
         self.numbers.insert(text, sym);
         sym

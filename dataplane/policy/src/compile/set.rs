@@ -53,7 +53,7 @@ pub(super) struct Set {
     /// Best rule for any peer, by group.
     any_of: BTreeMap<u32, Best>,
     peer_sets: BTreeMap<Box<[u32]>, PeerSet>,
-    next_peer_set: u32,
+    next_peers: u32,
     /// Classes that stand in its tables.
     pub(super) classes: BTreeSet<u32>,
     pages: Vec<u32>,
@@ -92,7 +92,7 @@ impl Set {
             groups_of: vec![Vec::new(); rules.len()],
             any_of: BTreeMap::new(),
             peer_sets: BTreeMap::new(),
-            next_peer_set: 1,
+            next_peers: 1,
             classes: BTreeSet::new(),
             pages: Vec::new(),
             crosses: 0,
@@ -269,8 +269,8 @@ impl Set {
             known.classes += 1;
             return known.id;
         }
-        let id = self.next_peer_set;
-        self.next_peer_set += 1;
+        let id = self.next_peers;
+        self.next_peers += 1;
         let mut crosses: BTreeMap<u32, Best> = BTreeMap::new();
         for index in &rules {
             let best = self.rules[*index as usize].best();

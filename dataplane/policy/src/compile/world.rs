@@ -108,15 +108,12 @@ impl Compiler {
             return;
         }
         let state = PodState { name: pod.name.clone(), space, labels, ips, ports, counts, atoms: Vec::new() };
-        let number = match self.free_pods.pop() {
-            Some(number) => {
-                self.pods[number as usize] = Some(state);
-                number
-            }
-            None => {
-                self.pods.push(Some(state));
-                (self.pods.len() - 1) as u32
-            }
+        let number = if let Some(number) = self.free_pods.pop() {
+            self.pods[number as usize] = Some(state);
+            number
+        } else {
+            self.pods.push(Some(state));
+            (self.pods.len() - 1) as u32
         };
         self.pod_numbers.insert(pod.name.clone(), number);
         if let Some(space) = self.spaces.get_mut(&space) {

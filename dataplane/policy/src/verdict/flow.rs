@@ -13,7 +13,7 @@ use crate::{
 
 /// Seconds after which a flow without packets is none any more.
 mod idle {
-    /// TCP before the answer.
+    /// TCP and SCTP before the answer.
     pub(super) const HALF_OPEN: u64 = 20;
     /// TCP: five days, as Linux's own conntrack.
     pub(super) const ESTABLISHED: u64 = 5 * 24 * 3600;
@@ -79,9 +79,8 @@ pub(super) fn is_over(number: u8, flow: &Flow, now: u64, hz: u32) -> bool {
     let seconds = match number {
         protocol::TCP if closed => idle::CLOSING,
         protocol::TCP if answered => idle::ESTABLISHED,
-        protocol::TCP => idle::HALF_OPEN,
         protocol::SCTP if answered => idle::SCTP,
-        protocol::SCTP => idle::HALF_OPEN,
+        protocol::TCP | protocol::SCTP => idle::HALF_OPEN,
         _ if answered => idle::BOTH_WAYS,
         _ => idle::ONE_WAY,
     };

@@ -57,52 +57,48 @@ fn changes(from: &Snapshot, to: &Snapshot, seed: u64) -> Vec<Change> {
 /// Makes one change in the snapshot and in the compiler.
 fn make(change: &Change, to: &Snapshot, now: &mut Snapshot, bed: &mut Bed) {
     match change {
-        Change::Namespace(name) => match to.namespaces.get(name) {
-            Some(namespace) => {
+        Change::Namespace(name) => {
+            if let Some(namespace) = to.namespaces.get(name) {
                 now.namespaces.insert(name.clone(), namespace.clone());
                 bed.compiler.set_namespace(namespace);
-            }
-            None => {
+            } else {
                 now.namespaces.remove(name);
                 bed.compiler.remove_namespace(name);
             }
-        },
-        Change::Pod(name) => match to.pods.get(name) {
-            Some(pod) => {
+        }
+        Change::Pod(name) => {
+            if let Some(pod) = to.pods.get(name) {
                 now.pods.insert(name.clone(), pod.clone());
                 bed.compiler.set_pod(pod);
                 let next = bed.links.values().max().map_or(1, |last| last + 1);
                 let link = bed.links.get(name).copied().unwrap_or(next);
                 bed.place(link, pod);
-            }
-            None => {
+            } else {
                 now.pods.remove(name);
                 bed.compiler.remove_pod(name);
                 if let Some(link) = bed.links.remove(name) {
                     bed.compiler.remove_endpoint(link);
                 }
             }
-        },
-        Change::Policy(name) => match to.policies.get(name) {
-            Some(policy) => {
+        }
+        Change::Policy(name) => {
+            if let Some(policy) = to.policies.get(name) {
                 now.policies.insert(name.clone(), policy.clone());
                 bed.compiler.set_policy(policy);
-            }
-            None => {
+            } else {
                 now.policies.remove(name);
                 bed.compiler.remove_policy(name);
             }
-        },
-        Change::Cluster(name) => match to.cluster_policies.get(name) {
-            Some(policy) => {
+        }
+        Change::Cluster(name) => {
+            if let Some(policy) = to.cluster_policies.get(name) {
                 now.cluster_policies.insert(name.clone(), policy.clone());
                 bed.compiler.set_cluster_policy(policy);
-            }
-            None => {
+            } else {
                 now.cluster_policies.remove(name);
                 bed.compiler.remove_cluster_policy(name);
             }
-        },
+        }
     }
 }
 
