@@ -64,7 +64,9 @@ fn policy(criterion: &mut Criterion) {
 
     // Into memory as well: what publishing adds is the map's own cost, which the kernel bench measures.
     let mut memory = Memory::default();
-    ops.iter().for_each(|op| memory.apply(op));
+    for op in &ops {
+        memory.apply(op);
+    }
     let like: Vec<Pod> = snapshot.pods.values().step_by(7).take(4096).cloned().collect();
     let mut number = 0_usize;
     Goal::measure("policy/peer-comes-and-goes", PEER * 2, || {

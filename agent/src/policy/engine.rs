@@ -181,7 +181,9 @@ impl Engine<'_> {
                     }
                 }
                 self.compiler.set_pod(&pod);
-                own.iter().for_each(|place| self.place(place));
+                for place in &own {
+                    self.place(place);
+                }
             }
             Input::Set(Object::Other { .. }) => {}
             Input::Gone(Kind::Namespace, name) => self.compiler.remove_namespace(&name.name),
