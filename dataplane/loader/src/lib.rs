@@ -6,6 +6,7 @@
 //! - [`programs`]: loads the programs, adopts or replaces what is pinned.
 //! - [`attach`]: puts them on links, by tcx where the kernel has it, by clsact where not.
 //! - [`table`]: the maps, typed by `terway_policy::layout`.
+//! - [`port`]: the maps as the agent's engine writes them.
 //! - [`events`]: what the programs tell.
 //! - [`run`]: one packet through a program, without a network.
 //! - [`bed`] (feature `bed`): a network namespace with veths and loaded programs, for tests and benches.
@@ -20,6 +21,7 @@ pub mod error;
 pub mod events;
 pub mod object;
 mod pins;
+pub mod port;
 pub mod programs;
 pub mod run;
 mod sys;

@@ -1,0 +1,173 @@
+//! The kernel's maps as the port that the agent's engine publishes through.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_trait::async_trait;
+use bytemuck::Zeroable as _;
+use rustix::thread::{MembarrierCommand, membarrier};
+use terway_core::spawn::Spawner;
+use terway_policy::{
+    compile::Limits,
+    layout::{RULES_READY, RuleSet},
+    op::Op,
+    port::{Left, MapsError, PolicyMaps},
+};
+
+use crate::{
+    error::Error,
+    programs::Tables,
+    table::{Layout, ServiceKey, Table},
+};
+
+/// Maps of this node.
+pub struct KernelMaps {
+    tables: Tables,
+    spawner: Arc<dyn Spawner>,
+}
+
+impl KernelMaps {
+    /// Takes the maps of a loaded set.
+    pub fn new(tables: Tables, spawner: Arc<dyn Spawner>) -> Self {
+        Self { tables, spawner }
+    }
+
+    /// The maps.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    fn apply(&self, op: &Op) -> Result<(), Error> {
+        let tables = &self.tables;
+        match op {
+            Op::Control(value) => tables.control.put(&0, value),
+            Op::Endpoint(key, value) => set(&tables.endpoints, key, value.as_ref()),
+            Op::EndpointIp(key, value) => set(&tables.endpoint_addresses, key, value.as_ref()),
+            Op::Host(key, value) => set(&tables.host, key, value.as_ref()),
+            Op::Service(key, value) => {
+                let key = ServiceKey { bits: key.bits - 32, addr: key.key.addr };
+                set(&tables.services, &key, value.as_ref())
+            }
+            Op::Peer(key, value) => set(&tables.peers, key, value.as_ref()),
+            Op::Cidr(key, value) => set(&tables.cidrs, key, value.as_ref()),
+            // An array has no removal: what is not ready is closed.
+            Op::Rules(key, value) => tables.rules.put(key, &value.unwrap_or(RuleSet::zeroed())),
+            Op::Page(key, Some(value)) => tables.pages.put(key, value),
+            // Nothing points at it any more.
+            Op::Page(_, None) => Ok(()),
+            Op::Class(key, value) => set(&tables.classes, key, value.as_ref()),
+            Op::Cross(key, value) => set(&tables.crossings, key, value.as_ref()),
+        }
+    }
+
+    fn prune(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), Error> {
+        let tables = &self.tables;
+        let mut used = BTreeSet::new();
+        for link in tables.endpoints.keys()? {
+            match tables.endpoints.get(&link)? {
+                Some(endpoint) if links.contains(&link) && endpoint.view == view => {
+                    used.extend(endpoint.rules)
+                }
+                Some(_) => _ = tables.endpoints.delete(&link)?,
+                None => {}
+            }
+        }
+        retain(&tables.peers, |key| key.view == view)?;
+        retain(&tables.cidrs, |key| key.key.view == view)?;
+        retain(&tables.classes, |key| used.contains(&key.rules))?;
+        retain(&tables.crossings, |key| used.contains(&key.rules))?;
+        for id in 0..tables.rules.entries() {
+            let ready = tables.rules.get(&id)?.is_some_and(|rules| rules.flags & RULES_READY != 0);
+            if ready && !used.contains(&id) {
+                tables.rules.put(&id, &RuleSet::zeroed())?;
+            }
+        }
+        for addr in tables.endpoint_addresses.keys()? {
+            let link = tables.endpoint_addresses.get(&addr)?;
+            if link.is_some_and(|link| !links.contains(&link)) {
+                tables.endpoint_addresses.delete(&addr)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set<L: Layout>(table: &Table<L>, key: &L::Key, value: Option<&L::Value>) -> Result<(), Error> {
+    match value {
+        Some(value) => table.put(key, value),
+        None => table.delete(key).map(drop),
+    }
+}
+
+fn retain<L: Layout>(table: &Table<L>, keep: impl Fn(&L::Key) -> bool) -> Result<(), Error> {
+    for key in table.keys()? {
+        if !keep(&key) {
+            table.delete(&key)?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: Error) -> MapsError {
+    match error {
+        Error::Full { map, .. } => MapsError::Full { map },
+        Error::Map { map, .. } | Error::Shape { map, .. } => {
+            MapsError::Refused { map, reason: chain(&error) }
+        }
+        error => MapsError::Refused { map: "the maps", reason: chain(&error) },
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+#[async_trait]
+impl PolicyMaps for KernelMaps {
+    fn limits(&self) -> Limits {
+        let tables = &self.tables;
+        // Half of what moves from one view to the next, so that both fit at once.
+        let half = |entries: u32| (entries / 2) as usize;
+        Limits {
+            peers: half(tables.peers.entries()),
+            cidrs: half(tables.cidrs.entries()),
+            rules: tables.rules.entries(),
+            pages: tables.pages.entries(),
+            classes: half(tables.classes.entries()),
+            crosses: half(tables.crossings.entries()),
+        }
+    }
+
+    fn left(&self) -> Result<Left, MapsError> {
+        let mut left = Left::default();
+        for link in self.tables.endpoints.keys().map_err(refused)? {
+            if let Some(endpoint) = self.tables.endpoints.get(&link).map_err(refused)? {
+                left.endpoints.insert(link, endpoint);
+            }
+        }
+        Ok(left)
+    }
+
+    fn write(&self, ops: &[Op]) -> Result<(), MapsError> {
+        ops.iter().try_for_each(|op| self.apply(op)).map_err(refused)
+    }
+
+    async fn settle(&self) {
+        // Waits until every processor has left what it was in, programs included: they run as readers of RCU.
+        let wait = || {
+            if let Err(error) = membarrier(MembarrierCommand::Global) {
+                tracing::warn!(%error, "the kernel has no membarrier; tables go without a grace period");
+            }
+        };
+        self.spawner.block("policy-settle", Box::new(wait)).await;
+    }
+
+    fn keep_only(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), MapsError> {
+        self.prune(view, links).map_err(refused)
+    }
+}
