@@ -78,7 +78,7 @@ impl Bed {
         }
     }
 
-    fn policy(&self, name: &str, spec: Value) {
+    fn policy(&self, name: &str, spec: &Value) {
         let value = json!({"metadata": {"name": name, "namespace": "ns"}, "spec": spec});
         self.api.create(Resource::NetworkPolicies, value).expect("a policy");
     }
@@ -96,9 +96,13 @@ impl Bed {
                 sleep(Duration::from_millis(50)).await;
             }
         });
-        if waited.await.is_err() {
-            panic!("still {:?}, not {wanted:?}; {:?}", self.asked(link, from, port), self.engine.status());
-        }
+        let reached = waited.await.is_ok();
+        assert!(
+            reached,
+            "still {:?}, not {wanted:?}; {:?}",
+            self.asked(link, from, port),
+            self.engine.status()
+        );
     }
 }
 
@@ -121,7 +125,7 @@ async fn what_the_api_server_shows_is_in_force() {
     let bed = Bed::new(Limits::default());
     bed.pod("web", "web", None);
     bed.pod("db", "db", Some("10.0.0.2"));
-    bed.policy("p", only_from("db"));
+    bed.policy("p", &only_from("db"));
     bed.engine.bind(place(1, "web", WEB)).await.expect("it runs");
     bed.until(1, DB, 80, Reason::Rule).await;
     assert_eq!(bed.asked(1, DB, 81), Reason::NoRule);
@@ -141,7 +145,7 @@ async fn a_pod_is_never_open_before_its_policies_are_known() {
     let bed = Bed::new(Limits::default());
     bed.api.set_faults(Target::All, Faults { outage: true, ..Faults::default() });
     bed.pod("web", "web", None);
-    bed.policy("p", only_from("db"));
+    bed.policy("p", &only_from("db"));
     // The API server cannot be reached: the endpoint is written all the same, locked.
     bed.engine.bind(place(1, "web", WEB)).await.expect("it runs");
     assert_eq!(
@@ -160,7 +164,7 @@ async fn an_agent_that_starts_again_changes_no_verdict() {
     let mut bed = Bed::new(Limits::default());
     bed.pod("web", "web", None);
     bed.pod("db", "db", Some("10.0.0.2"));
-    bed.policy("p", only_from("db"));
+    bed.policy("p", &only_from("db"));
     bed.engine.bind(place(1, "web", WEB)).await.expect("it runs");
     bed.until(1, DB, 80, Reason::Rule).await;
     let before = *bed.maps.memory().endpoint(1).expect("it is written");
@@ -185,7 +189,7 @@ async fn a_full_map_keeps_what_is_in_force_and_says_so() {
     let bed = Bed::new(Limits { peers: 4, ..Limits::default() });
     bed.pod("web", "web", None);
     bed.pod("db", "db", Some("10.0.0.2"));
-    bed.policy("p", only_from("db"));
+    bed.policy("p", &only_from("db"));
     bed.engine.bind(place(1, "web", WEB)).await.expect("it runs");
     bed.until(1, DB, 80, Reason::Rule).await;
     for number in 3..9 {
@@ -212,7 +216,7 @@ async fn a_full_map_keeps_what_is_in_force_and_says_so() {
 async fn another_pod_of_the_same_name_does_not_lend_its_labels() {
     let bed = Bed::new(Limits::default());
     bed.pod("web", "other", None);
-    bed.policy("p", only_from("db"));
+    bed.policy("p", &only_from("db"));
     let sandbox = Place { uid: "of-the-pod-before".into(), ..place(1, "web", WEB) };
     bed.engine.bind(sandbox).await.expect("it runs");
     bed.until(1, DB, 80, Reason::Locked).await;

@@ -65,7 +65,7 @@ impl KernelMaps {
         for link in tables.endpoints.keys()? {
             match tables.endpoints.get(&link)? {
                 Some(endpoint) if links.contains(&link) && endpoint.view == view => {
-                    used.extend(endpoint.rules)
+                    used.extend(endpoint.rules);
                 }
                 Some(_) => _ = tables.endpoints.delete(&link)?,
                 None => {}
