@@ -9,7 +9,7 @@
 //! - [`port`]: the maps as the agent's engine writes them.
 //! - [`events`]: what the programs tell.
 //! - [`run`]: one packet through a program, without a network.
-//! - [`bed`] (feature `bed`): a network namespace with veths and loaded programs, for tests and benches.
+//! - `bed` (feature `bed`): a network namespace with veths and loaded programs, for tests and benches.
 //!
 //! What is pinned lives on without the agent: maps, programs through their links, and the links. A new agent adopts maps
 //! of its own layout; those of another stay in force until the new ones are filled, attached and published.

@@ -45,7 +45,9 @@ fn compiled(snapshot: &Snapshot, maps: &KernelMaps, memory: &mut Memory) -> (u32
     }
     for phase in compiler.publish().expect("it fits").phases {
         maps.write(&phase).expect("the kernel takes it");
-        phase.iter().for_each(|op| memory.apply(op));
+        for op in &phase {
+            memory.apply(op);
+        }
         futures::executor::block_on(maps.settle());
     }
     (view, links)
