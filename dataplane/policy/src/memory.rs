@@ -72,6 +72,11 @@ impl Memory {
         self.flows.borrow().iter().map(|(key, flow)| (*key, *flow)).collect()
     }
 
+    /// Packets of which a first fragment was seen, in the order of their keys.
+    pub fn fragments(&self) -> Vec<(FragmentKey, Fragment)> {
+        self.fragments.borrow().iter().map(|(key, fragment)| (*key, *fragment)).collect()
+    }
+
     /// Forgets every flow and fragment.
     pub fn forget_flows(&self) {
         self.flows.borrow_mut().clear();

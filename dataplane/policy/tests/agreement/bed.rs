@@ -13,6 +13,9 @@ use terway_policy::{
     verdict::{Decision, classify},
 };
 
+/// Link of the first pod, far from those that a namespace has of its own.
+pub(crate) const FIRST_LINK: u32 = 1000;
+
 /// Tables in memory, and who is where in them.
 pub(crate) struct Bed {
     pub(crate) compiler: Compiler,
@@ -30,7 +33,7 @@ impl Bed {
         };
         bed.memory.control = Control { flags: CONTROL_TRACK, hz: 100, ..Control::default() };
         bed.compiler.load(snapshot);
-        for (link, pod) in (1..).zip(snapshot.pods.values()) {
+        for (link, pod) in (FIRST_LINK..).zip(snapshot.pods.values()) {
             bed.place(link, pod);
         }
         let publication = bed.publish();

@@ -4,111 +4,19 @@
 
 use std::{cell::RefCell, net::IpAddr, panic::AssertUnwindSafe};
 
-use bolero::{TypeGenerator, check};
+use bolero::check;
 use terway_policy::{
-    craft::{self, Craft},
     model::Direction,
     packet::protocol,
     verdict::{Context, from_pod, to_pod},
 };
 
 use crate::{
-    bed::{Bed, ENI, HZ, at},
-    hooks::{POLICIES, Pod},
+    bed::{Bed, ENI, HZ},
+    hooks::Pod,
     plain::{self, Ip, Reading, What},
+    steps::{Happens, POLICIES, Sequence, Step, begin},
 };
-
-/// One thing that happens.
-#[derive(Clone, Debug, TypeGenerator)]
-enum Step {
-    /// A packet comes or goes.
-    Packet { comes: bool, remote: u8, by_node: bool, carries: Carries },
-    /// The last packet comes once more; TCP with other flags.
-    Again(u8),
-    /// What would answer the last one.
-    Answer(u8),
-    /// The same, so that most packets meet a flow.
-    Reply(u8),
-    /// An error about a packet of those ports that went the other way.
-    Error { comes: bool, remote: u8, by_node: bool, about: Carries },
-    /// A fragment of a packet.
-    Piece { comes: bool, remote: u8, carries: Carries, id: bool, later: bool },
-    /// Time passes.
-    Wait(u8),
-    /// A policy of a number becomes another, or goes.
-    Policy { number: bool, becomes: u8 },
-    /// A peer changes its label.
-    Label(bool),
-}
-
-/// What a packet carries; few ports, so that flows meet.
-#[derive(Clone, Debug, TypeGenerator)]
-enum Carries {
-    Tcp { near: bool, far: bool, flags: u8 },
-    Udp { near: bool, far: bool },
-    Sctp { near: bool, far: bool },
-    Ping(bool),
-    Pong(bool),
-    Raw,
-    Lone,
-}
-
-/// A packet as it was told to be: whether it came, from the node, with whom, and what it carried.
-type Told = (bool, bool, IpAddr, Carries);
-
-/// A stranger that rules know, a pod, another one, the node.
-const REMOTES: [&str; 5] = ["192.0.2.1", "10.0.0.11", "10.0.1.10", "10.0.0.1", "2001:db8::1"];
-/// Seconds that matter to some flow, and those around them.
-const WAITS: [u64; 10] = [0, 1, 9, 11, 19, 21, 59, 61, 301, 5 * 24 * 3600 + 1];
-/// TCP as it is, and as it is not.
-const FLAGS: [u8; 8] = [0x02, 0x12, 0x10, 0x11, 0x04, 0x14, 0x00, 0x03];
-const OPEN: [&str; 5] = [
-    POLICIES[0],
-    POLICIES[1],
-    "{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress]}",
-    "{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], ingress: [{}]}",
-    "{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress, Egress], egress: [{}]}",
-];
-
-impl Carries {
-    /// The same flow's next, which answers or does not.
-    fn next(&self, flags: u8, answers: bool) -> Self {
-        match *self {
-            Self::Tcp { near, far, .. } => Self::Tcp { near, far, flags },
-            Self::Ping(id) if answers => Self::Pong(id),
-            Self::Pong(id) if answers => Self::Ping(id),
-            ref same => same.clone(),
-        }
-    }
-
-    /// The packet, with the pod's port on the near side.
-    fn make(&self, comes: bool, own: IpAddr, remote: IpAddr) -> Craft {
-        let (from, to) = if comes { (remote, own) } else { (own, remote) };
-        let packet = craft::ip(from, to).payload(&[7; 40]);
-        let ports = |near: bool, far: bool| {
-            let (near, far) = (if near { 80 } else { 53 }, if far { 80 } else { 443 });
-            if comes { (far, near) } else { (near, far) }
-        };
-        match *self {
-            Self::Tcp { near, far, flags } => {
-                let (source, destination) = ports(near, far);
-                packet.tcp(source, destination, FLAGS[usize::from(flags % 8)])
-            }
-            Self::Udp { near, far } => {
-                let (source, destination) = ports(near, far);
-                packet.udp(source, destination)
-            }
-            Self::Sctp { near, far } => {
-                let (source, destination) = ports(near, far);
-                packet.sctp(source, destination)
-            }
-            Self::Ping(id) => packet.ping(u16::from(id), 1),
-            Self::Pong(id) => packet.pong(u16::from(id), 1),
-            Self::Raw => packet.raw(47),
-            Self::Lone => packet.icmp(200, 0, [0; 4]),
-        }
-    }
-}
 
 /// What makes two packets of one flow: the other side, the protocol, the pod's port and the other's; for echoes who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,7 +174,7 @@ impl Model {
 struct Run<'a> {
     bed: &'a mut Bed,
     model: Model,
-    last: Option<Told>,
+    sequence: Sequence,
 }
 
 impl Run<'_> {
@@ -298,69 +206,18 @@ impl Run<'_> {
         assert_eq!(outcome.passes(), expected, "{outcome:?} for {direction:?} {ip:?}");
     }
 
-    fn tell(&mut self, told: Told) {
-        let (comes, by_node, remote, carries) = &told;
-        self.packet(*comes, *by_node, &carries.make(*comes, own(*remote), *remote).frame());
-        self.last = Some(told);
-    }
-
     fn step(&mut self, step: &Step) {
-        let remote = |index: u8| at(REMOTES[usize::from(index) % REMOTES.len()]);
-        match step {
-            Step::Packet { comes, remote: index, by_node, carries } => {
-                self.tell((*comes, *by_node, remote(*index), carries.clone()));
-            }
-            Step::Again(flags) => {
-                if let Some((comes, by_node, remote, carries)) = self.last.take() {
-                    self.tell((comes, by_node, remote, carries.next(*flags, false)));
-                }
-            }
-            Step::Answer(flags) | Step::Reply(flags) => {
-                if let Some((comes, by_node, remote, carries)) = self.last.take() {
-                    self.tell((!comes, by_node, remote, carries.next(*flags, true)));
-                }
-            }
-            Step::Error { comes, remote: index, by_node, about } => {
-                let remote = remote(*index);
-                let quoted = about.make(!*comes, own(remote), remote).frame();
-                // Half of them from a router between.
-                let router = match (*by_node, remote.is_ipv4()) {
-                    (true, _) => remote,
-                    (false, true) => at("198.51.100.254"),
-                    (false, false) => at("2001:db8:ff::1"),
-                };
-                let (from, to) = if *comes { (router, own(remote)) } else { (own(remote), router) };
-                let kind = if remote.is_ipv4() { 3 } else { 1 };
-                self.packet(*comes, *by_node, &craft::ip(from, to).about(kind, 0, &quoted).frame());
-            }
-            Step::Piece { comes, remote: index, carries, id, later } => {
-                let remote = remote(*index);
-                let pieces = carries.make(*comes, own(remote), remote).fragments(u32::from(*id), 24);
-                self.packet(*comes, false, &pieces[usize::from(*later)]);
-            }
-            Step::Wait(index) => {
-                let seconds = WAITS[usize::from(*index) % WAITS.len()];
+        match self.sequence.happen(step) {
+            Happens::Nothing => {}
+            Happens::Packet { comes, by_node, frame } => self.packet(comes, by_node, &frame),
+            Happens::Wait(seconds) => {
                 self.bed.wait(seconds);
                 self.model.now += seconds;
             }
-            Step::Policy { number, becomes } => match OPEN.get(usize::from(*becomes) % 6) {
-                Some(spec) => self.bed.set_policy(usize::from(*number), spec),
-                None => self.bed.remove_policy(usize::from(*number)),
-            },
-            Step::Label(back) => {
-                let app = if *back { "db" } else { "far" };
-                let pod = format!(
-                    "{{apiVersion: v1, kind: Pod, metadata: {{namespace: a, name: db, labels: {{app: {app}}}}}, status: {{podIPs: [{{ip: 10.0.0.11}}, {{ip: 'fd00::11'}}]}}}}"
-                );
-                self.bed.apply(&pod);
-            }
+            Happens::Change(change) => change.make(self.bed),
         }
         self.bed.nodes[0].memory.take_events();
     }
-}
-
-fn own(remote: IpAddr) -> IpAddr {
-    at(if remote.is_ipv4() { "10.0.0.10" } else { "fd00::10" })
 }
 
 #[test]
@@ -371,10 +228,8 @@ fn flows_are_what_a_plain_list_of_them_is() {
         // Every run begins in the same place, so that one alone shows what it shows.
         let mut bed = bed.borrow_mut();
         bed.nodes[0].memory.forget_flows();
-        bed.set_policy(0, POLICIES[0]);
-        bed.set_policy(1, POLICIES[1]);
-        let mut run = Run { bed: &mut bed, model: Model::default(), last: None };
-        run.step(&Step::Label(true));
+        begin(&mut bed);
+        let mut run = Run { bed: &mut bed, model: Model::default(), sequence: Sequence::default() };
         for step in steps {
             run.step(step);
         }

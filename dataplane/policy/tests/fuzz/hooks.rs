@@ -14,21 +14,8 @@ use crate::{
     bed::{Bed, ENI, at},
     drawn::Drawn,
     plain::{self, Ip, Reading, What, is_link},
+    steps::{OTHERS, OWN, POLICIES},
 };
-
-/// Some ports from some, everything from few, and the same out.
-pub(crate) const POLICIES: [&str; 2] = [
-    "{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}, {ipBlock: {cidr: '2001:db8::/64'}}], ports: [{port: 80}, {port: 53, protocol: UDP}]}, {from: [{podSelector: {matchLabels: {app: db}}}]}]}",
-    "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {app: far}}}]}, {ports: [{port: 443}, {port: 80, endPort: 81, protocol: SCTP}]}]}",
-];
-
-/// Others' addresses by family: a stranger that some rules know, one that none do, pods, own and another node, the pod
-/// itself, the link.
-const OTHERS: [[&str; 8]; 2] = [
-    ["192.0.2.1", "198.51.100.1", "10.0.0.11", "10.0.1.10", "10.0.0.1", "10.0.1.1", "10.0.0.10", "0.0.0.0"],
-    ["2001:db8::1", "2001:db8:1::1", "fd00::11", "fd00::1:10", "fd00::1", "fe80::1", "fd00::10", "ff02::1"],
-];
-const OWN: [&str; 2] = ["10.0.0.10", "fd00::10"];
 
 /// The pod that packets come to and go from, in the plain words of the table.
 pub(crate) struct Pod<'a> {

@@ -8,6 +8,7 @@
 //! - `plain`: the second parser
 //! - `drawn`: packets that are nearly right
 //! - `parser`, `hooks`: one packet at a time
+//! - `steps`: what may happen to a pod, one after the other
 //! - `flows`: sequences of packets, time and changes of policy, against a plain model of flows
 
 #[path = "../packets/bed.rs"]
@@ -18,3 +19,4 @@ mod flows;
 mod hooks;
 mod parser;
 mod plain;
+mod steps;
