@@ -31,7 +31,8 @@ const SHOT: i32 = 2;
 /// What a pod sends.
 #[classifier]
 pub fn from_pod(ctx: TcContext) -> i32 {
-    run(ctx.skb.skb, |frame, context, parsed| verdict::from_pod_in(&Kernel, frame, context, parsed))
+    let skb = ctx.skb.skb;
+    if quick_out(skb) { NEXT } else { out(skb) }
 }
 
 /// What a pod is sent. A packet to a service comes here translated, with its sender's egress still to be judged.
@@ -42,7 +43,7 @@ pub fn to_pod(ctx: TcContext) -> i32 {
     if unsafe { (*skb).mark } != 0 && behind(skb) == SHOT {
         return SHOT;
     }
-    into(skb)
+    if quick_into(skb) { NEXT } else { into(skb) }
 }
 
 /// What leaves the node.
@@ -54,6 +55,21 @@ pub fn exit(ctx: TcContext) -> i32 {
 #[inline(never)]
 fn behind(skb: *mut __sk_buff) -> i32 {
     run(skb, |frame, context, parsed| verdict::exit_in(&Kernel, frame, context, parsed))
+}
+
+#[inline(never)]
+fn quick_out(skb: *mut __sk_buff) -> bool {
+    quick(skb, |frame, context| verdict::quick_from_pod(&Kernel, frame, context)).is_some()
+}
+
+#[inline(never)]
+fn quick_into(skb: *mut __sk_buff) -> bool {
+    quick(skb, |frame, context| verdict::quick_into_pod(&Kernel, frame, context)).is_some()
+}
+
+#[inline(never)]
+fn out(skb: *mut __sk_buff) -> i32 {
+    run(skb, |frame, context, parsed| verdict::from_pod_in(&Kernel, frame, context, parsed))
 }
 
 #[inline(never)]
@@ -70,16 +86,25 @@ pub fn empty(_: TcContext) -> i32 {
 #[inline(always)]
 fn run(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context, &mut Parsed) -> Outcome) -> i32 {
     let Some(parsed) = maps::scratch() else { return SHOT };
+    match quick(skb, |frame, context| Some(judge(frame, context, parsed))) {
+        Some(action) => action,
+        None => SHOT,
+    }
+}
+
+/// Judges without room for what is parsed, if that can be.
+#[inline(always)]
+fn quick(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context) -> Option<Outcome>) -> Option<i32> {
     // SAFETY: the kernel gives a context that is valid while the program runs.
     let mark = unsafe { (*skb).mark };
     // SAFETY: as above.
     let mut context = unsafe { Context { link: (*skb).ifindex, came_by: (*skb).ingress_ifindex, mark } };
-    let outcome = judge(&Frame::new(skb), &mut context, parsed);
+    let outcome = judge(&Frame::new(skb), &mut context)?;
     if context.mark != mark {
         // SAFETY: as above.
         unsafe { (*skb).mark = context.mark }
     }
-    if outcome.passes() { NEXT } else { SHOT }
+    Some(if outcome.passes() { NEXT } else { SHOT })
 }
 
 /// Which sources this object was built from: the loader compares it with its own.

@@ -9,6 +9,7 @@
 //! flow, and for the next one after a change.
 
 mod flow;
+mod quick;
 mod rules;
 
 use bytemuck::Zeroable;
@@ -125,10 +126,25 @@ const METADATA: [Addr; 2] = [mapped([100, 100, 100, 200]), mapped([169, 254, 169
 /// What a pod sends, at the ingress of its host link.
 #[inline(always)]
 pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
-    from_pod_in(maps, packet, context, &mut { Parsed::EMPTY })
+    match quick_from_pod(maps, packet, context) {
+        Some(outcome) => outcome,
+        None => from_pod_in(maps, packet, context, &mut { Parsed::EMPTY }),
+    }
 }
 
-/// [`from_pod`] with the caller's [`Parsed::EMPTY`] to work in.
+/// The first half of [`from_pod`]: its answer for the ordinary packet of a flow that is known. The kernel's program calls
+/// [`from_pod_in`] for all others, out of line.
+#[inline(always)]
+pub fn quick_from_pod<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+) -> Option<Outcome> {
+    let at = (maps.control()?, maps.endpoint(context.link)?);
+    quick::quick(maps, packet, at, context.link, EGRESS, &mut context.mark)
+}
+
+/// [`from_pod`] in full, with the caller's [`Parsed::EMPTY`] to work in.
 #[inline(always)]
 pub fn from_pod_in<M: Maps, P: Packet + ?Sized>(
     maps: &M,
@@ -183,10 +199,24 @@ pub fn to_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut C
 /// the other, because its stack has no room for both.
 #[inline(always)]
 pub fn into_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
-    into_pod_in(maps, packet, context, &mut { Parsed::EMPTY })
+    match quick_into_pod(maps, packet, context) {
+        Some(outcome) => outcome,
+        None => into_pod_in(maps, packet, context, &mut { Parsed::EMPTY }),
+    }
 }
 
-/// [`into_pod`] with the caller's [`Parsed::EMPTY`] to work in.
+/// What [`quick_from_pod`] is, for [`into_pod`].
+#[inline(always)]
+pub fn quick_into_pod<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+) -> Option<Outcome> {
+    let at = (maps.control()?, maps.endpoint(context.link)?);
+    quick::quick(maps, packet, at, context.link, INGRESS, &mut context.mark)
+}
+
+/// [`into_pod`] in full, with the caller's [`Parsed::EMPTY`] to work in.
 #[inline(always)]
 pub fn into_pod_in<M: Maps, P: Packet + ?Sized>(
     maps: &M,
@@ -289,14 +319,9 @@ impl<M: Maps> At<'_, M> {
         is_governed(self.endpoint, self.direction)
     }
 
-    /// Whether what the pod sends to a service has to be looked at behind the translation: by its policy, or because a
-    /// service may stand in front of the instance metadata.
     #[inline(always)]
     fn asks_behind(&self) -> bool {
-        self.control.pending_mark != 0
-            && self.direction == EGRESS
-            && matches!(self.hook, Hook::Pod)
-            && (self.is_governed() || is_metadata_closed(self.control, self.endpoint))
+        matches!(self.hook, Hook::Pod) && asks_behind(self.control, self.endpoint, self.direction)
     }
 
     #[inline(always)]
@@ -550,6 +575,15 @@ fn is_governed(endpoint: &Endpoint, direction: u8) -> bool {
 #[inline(always)]
 fn is_metadata_closed(control: &Control, endpoint: &Endpoint) -> bool {
     control.flags & CONTROL_BLOCK_METADATA != 0 && endpoint.flags & ENDPOINT_METADATA == 0
+}
+
+/// Whether what the pod sends to a service has to be looked at behind the translation: by its policy, or because a
+/// service may stand in front of the instance metadata.
+#[inline(always)]
+fn asks_behind(control: &Control, endpoint: &Endpoint, direction: u8) -> bool {
+    control.pending_mark != 0
+        && direction == EGRESS
+        && (is_governed(endpoint, direction) || is_metadata_closed(control, endpoint))
 }
 
 #[inline(always)]
