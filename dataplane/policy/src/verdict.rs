@@ -140,8 +140,7 @@ pub fn quick_from_pod<M: Maps, P: Packet + ?Sized>(
     packet: &P,
     context: &mut Context,
 ) -> Option<Outcome> {
-    let at = (maps.control()?, maps.endpoint(context.link)?);
-    quick::quick(maps, packet, at, context.link, EGRESS, &mut context.mark)
+    quick::quick(maps, packet, context, EGRESS)
 }
 
 /// [`from_pod`] in full, with the caller's [`Parsed::EMPTY`] to work in.
@@ -212,8 +211,7 @@ pub fn quick_into_pod<M: Maps, P: Packet + ?Sized>(
     packet: &P,
     context: &mut Context,
 ) -> Option<Outcome> {
-    let at = (maps.control()?, maps.endpoint(context.link)?);
-    quick::quick(maps, packet, at, context.link, INGRESS, &mut context.mark)
+    quick::quick(maps, packet, context, INGRESS)
 }
 
 /// [`into_pod`] in full, with the caller's [`Parsed::EMPTY`] to work in.

@@ -9,7 +9,9 @@ use core::mem::offset_of;
 
 use bytemuck::{must_cast, must_cast_ref};
 
-use super::{METADATA, Outcome, Reason, asks_behind, flow::is_over, is_governed, is_metadata_closed};
+use super::{
+    Context, METADATA, Outcome, Reason, asks_behind, flow::is_over, is_governed, is_metadata_closed,
+};
 use crate::{
     layout::{CONTROL_TRACK, Control, EGRESS, Endpoint, FLOW_ANSWERED, FLOW_PENDING, FlowKey},
     maps::{Maps, Slot},
@@ -19,51 +21,40 @@ use crate::{
 /// An address as it stands in memory.
 type Words = [u32; 4];
 
-/// First word of all reads: two bytes before the type, so that addresses and ports are whole words.
-const BEGIN: usize = 10;
 const ETHERNET: usize = 14;
 /// The third word of a mapped address.
 const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
-
-/// What a packet's flow is told by.
-struct Headers {
-    source: Words,
-    destination: Words,
-    protocol: u8,
-    ports: u32,
-}
 
 /// What is said of a packet that is ordinary, and belongs to a flow or to nobody's policy.
 #[inline(always)]
 pub(super) fn quick<M: Maps, P: Packet + ?Sized>(
     maps: &M,
     packet: &P,
-    at: (&Control, &Endpoint),
-    link: u32,
+    context: &mut Context,
     direction: u8,
-    mark: &mut u32,
 ) -> Option<Outcome> {
-    let [kind] = packet.near::<1>(BEGIN)?;
+    // With two bytes before it, since a word has four.
+    let [kind] = packet.near::<1>(10)?;
     let [_, _, kind @ ..] = kind.to_ne_bytes();
-    let endpoint: &[u32; 16] = must_cast_ref(at.1);
-    let own = |at: usize| [endpoint[at], endpoint[at + 1], endpoint[at + 2], endpoint[at + 3]];
     // Each to its end by itself: what both had in common would be moved to where the other has it.
     match u16::from_be_bytes(kind) {
-        0x0800 => {
-            let own = own(offset_of!(Endpoint, v4) / 4);
-            known(maps, at, link, direction, mark, own, &ipv4(packet)?)
-        }
-        0x86dd => {
-            let own = own(offset_of!(Endpoint, v6) / 4);
-            if own == [0; 4] { None } else { known(maps, at, link, direction, mark, own, &ipv6(packet)?) }
-        }
+        0x0800 => ipv4(maps, packet, context, direction),
+        0x86dd => ipv6(maps, packet, context, direction),
         _ => None,
     }
 }
 
+// Nothing is looked up for what opens a flow, which would be looked up again. Nothing is read before it is needed: the
+// kernel's program has few registers to keep it in.
+
 #[inline(always)]
-fn ipv4<P: Packet + ?Sized>(packet: &P) -> Option<Headers> {
-    let [_, begin, fragment, protocol, source, destination, ports] = packet.near::<7>(BEGIN)?;
+fn ipv4<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+    direction: u8,
+) -> Option<Outcome> {
+    let [begin, fragment, protocol] = packet.near::<3>(ETHERNET)?;
     let [version, _, length @ ..] = begin.to_ne_bytes();
     let [_, protocol, _, _] = protocol.to_ne_bytes();
     // More fragments, or an offset.
@@ -71,75 +62,98 @@ fn ipv4<P: Packet + ?Sized>(packet: &P) -> Option<Headers> {
         return None;
     }
     transport(packet, protocol, ETHERNET + 20, ETHERNET + u16::from_be_bytes(length) as usize)?;
-    let mapped = |address| [0, 0, MAPPED, address];
-    Some(Headers { source: mapped(source), destination: mapped(destination), protocol, ports })
+    let at = (maps.control()?, maps.endpoint(context.link)?);
+    let (local, remote) = if direction == EGRESS { (12, 16) } else { (16, 12) };
+    let [local] = packet.near::<1>(ETHERNET + local)?;
+    if differ([0, 0, MAPPED, local], own(at.1, offset_of!(Endpoint, v4))) {
+        return None;
+    }
+    let [remote] = packet.near::<1>(ETHERNET + remote)?;
+    let [ports] = packet.near::<1>(ETHERNET + 20)?;
+    known(maps, at, context, direction, [0, 0, MAPPED, remote], protocol, ports)
 }
 
 #[inline(always)]
-fn ipv6<P: Packet + ?Sized>(packet: &P) -> Option<Headers> {
-    let [_, version, length, a, b, c, d, e, f, g, h, ports] = packet.near::<12>(BEGIN)?;
+fn ipv6<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+    direction: u8,
+) -> Option<Outcome> {
+    let [version, length] = packet.near::<2>(ETHERNET)?;
     let [version, ..] = version.to_ne_bytes();
     let [high, low, protocol, _] = length.to_ne_bytes();
-    let (source, destination) = ([a, b, c, d], [e, f, g, h]);
-    if version >> 4 != 6 || passes_for_v4(&source) || passes_for_v4(&destination) {
-        return None;
-    }
     let length = u16::from_be_bytes([high, low]) as usize;
     // A length of zero is that of a packet too large for the field.
-    if length == 0 {
+    if version >> 4 != 6 || length == 0 {
         return None;
     }
     transport(packet, protocol, ETHERNET + 40, ETHERNET + 40 + length)?;
-    Some(Headers { source, destination, protocol, ports })
+    let at = (maps.control()?, maps.endpoint(context.link)?);
+    let (local, remote) = if direction == EGRESS { (8, 24) } else { (24, 8) };
+    let local = packet.near::<4>(ETHERNET + local)?;
+    // No address at all, or one that would pass for IPv4.
+    if !differ(local, [0; 4]) || is_mapped(local) || differ(local, own(at.1, offset_of!(Endpoint, v6))) {
+        return None;
+    }
+    let remote = packet.near::<4>(ETHERNET + remote)?;
+    if is_mapped(remote) {
+        return None;
+    }
+    let [ports] = packet.near::<1>(ETHERNET + 40)?;
+    known(maps, at, context, direction, remote, protocol, ports)
+}
+
+/// An address of an endpoint, by its offset.
+#[inline(always)]
+fn own(endpoint: &Endpoint, offset: usize) -> Words {
+    let words: &[u32; 16] = must_cast_ref(endpoint);
+    let at = offset / 4;
+    [words[at], words[at + 1], words[at + 2], words[at + 3]]
 }
 
 #[inline(always)]
-fn passes_for_v4(words: &Words) -> bool {
-    words[0] | words[1] == 0 && words[2] == MAPPED
+fn differ(a: Words, b: Words) -> bool {
+    (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) != 0
+}
+
+#[inline(always)]
+fn is_mapped(words: Words) -> bool {
+    words[0] | words[1] | (words[2] ^ MAPPED) == 0
 }
 
 /// Whether the transport header is all there, within the packet's own length, and neither opens nor ends a flow.
 #[inline(always)]
 fn transport<P: Packet + ?Sized>(packet: &P, protocol: u8, offset: usize, end: usize) -> Option<()> {
-    let header = match protocol {
+    if end > packet.length() as usize {
+        return None;
+    }
+    match protocol {
         protocol::TCP => {
             let [word] = packet.near::<1>(offset + 12)?;
-            let [words, flags, ..] = word.to_ne_bytes();
-            if words >> 4 < 5 || flags & (tcp::FIN | tcp::SYN | tcp::RST) != 0 {
-                return None;
-            }
-            20
+            // A data offset of five words at least; and flags.
+            let small = word & u32::from_ne_bytes([0xf0, 0, 0, 0]) < 0x50;
+            let special = word & u32::from_ne_bytes([0, tcp::FIN | tcp::SYN | tcp::RST, 0, 0]) != 0;
+            if small || special || end < offset + 20 { None } else { Some(()) }
         }
-        protocol::UDP => 8,
-        _ => return None,
-    };
-    if end < offset + header || end > packet.length() as usize { None } else { Some(()) }
+        protocol::UDP if end >= offset + 8 => Some(()),
+        _ => None,
+    }
 }
 
 #[inline(always)]
 fn known<M: Maps>(
     maps: &M,
     (control, endpoint): (&Control, &Endpoint),
-    link: u32,
+    context: &mut Context,
     direction: u8,
-    mark: &mut u32,
-    own: Words,
-    headers: &Headers,
+    remote: Words,
+    protocol: u8,
+    ports: u32,
 ) -> Option<Outcome> {
-    let ports = headers.ports.to_ne_bytes();
-    let source_port = u16::from_be_bytes([ports[0], ports[1]]);
-    let destination_port = u16::from_be_bytes([ports[2], ports[3]]);
-    let (local, remote, local_port, remote_port) = if direction == EGRESS {
-        (headers.source, headers.destination, source_port, destination_port)
-    } else {
-        (headers.destination, headers.source, destination_port, source_port)
-    };
-    if local != own {
-        return None;
-    }
     if direction == EGRESS && is_metadata_closed(control, endpoint) {
         const CLOSED: [Words; 2] = [must_cast(METADATA[0]), must_cast(METADATA[1])];
-        if remote == CLOSED[0] || remote == CLOSED[1] {
+        if !differ(remote, CLOSED[0]) || !differ(remote, CLOSED[1]) {
             return None;
         }
     }
@@ -149,16 +163,18 @@ fn known<M: Maps>(
     {
         return Some(Outcome::plain(Reason::NotIsolated));
     }
-    let [a, b] = local_port.to_ne_bytes();
-    let [c, d] = remote_port.to_ne_bytes();
+    let [a, b, c, d] = ports.to_ne_bytes();
+    let (source, destination) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let (local, other) = if direction == EGRESS { (source, destination) } else { (destination, source) };
+    let ([a, b], [c, d]) = (local.to_ne_bytes(), other.to_ne_bytes());
     let key: [u32; 7] = [
-        link,
+        context.link,
         remote[0],
         remote[1],
         remote[2],
         remote[3],
         u32::from_ne_bytes([a, b, c, d]),
-        u32::from_ne_bytes([headers.protocol, 0, 0, 0]),
+        u32::from_ne_bytes([protocol, 0, 0, 0]),
     ];
     let slot = maps.flow(must_cast_ref(&key))?;
     let flow = slot.get();
@@ -167,13 +183,13 @@ fn known<M: Maps>(
     }
     let now = maps.now();
     if now != flow.seen {
-        if is_over(headers.protocol, &flow, now, control.hz) {
+        if is_over(protocol, &flow, now, control.hz) {
             return None;
         }
         slot.touch(now);
     }
     if direction == EGRESS && flow.state & FLOW_PENDING != 0 {
-        *mark |= control.pending_mark;
+        context.mark |= control.pending_mark;
     }
     Some(Outcome::plain(Reason::Established))
 }
