@@ -17,12 +17,14 @@ use sha2::{Digest, Sha256};
 const PREBUILT: &str = "TERWAY_EBPF_OBJECT";
 
 /// Files of terway-policy that the program is made of; all others are its library's alone.
-const PROGRAM: [&str; 7] = [
+const PROGRAM: [&str; 9] = [
     "layout.rs",
     "maps.rs",
     "packet.rs",
     "verdict.rs",
+    "verdict/error.rs",
     "verdict/flow.rs",
+    "verdict/fragment.rs",
     "verdict/quick.rs",
     "verdict/rules.rs",
 ];

@@ -17,6 +17,7 @@ mod packet;
 
 use aya_ebpf::{bindings::__sk_buff, macros::classifier, programs::TcContext};
 use terway_policy::{
+    layout::{EGRESS, INGRESS},
     packet::Parsed,
     verdict::{self, Context, Outcome},
 };
@@ -27,12 +28,20 @@ use crate::{kernel::Kernel, packet::Frame};
 const NEXT: i32 = -1;
 /// Drops: `TC_ACT_SHOT`.
 const SHOT: i32 = 2;
+/// Somebody else has to say; no action of the kernel.
+const OPEN: i32 = 0x7e77;
 
 /// What a pod sends.
 #[classifier]
 pub fn from_pod(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
-    if quick_out(skb) { NEXT } else { out(skb) }
+    match judged(skb, |frame, context| verdict::quick_from_pod(&Kernel, frame, context)) {
+        OPEN => match out(skb) {
+            OPEN => error(skb, EGRESS),
+            action => action,
+        },
+        action => action,
+    }
 }
 
 /// What a pod is sent. A packet to a service comes here translated, with its sender's egress still to be judged.
@@ -43,7 +52,13 @@ pub fn to_pod(ctx: TcContext) -> i32 {
     if unsafe { (*skb).mark } != 0 && behind(skb) == SHOT {
         return SHOT;
     }
-    if quick_into(skb) { NEXT } else { into(skb) }
+    match judged(skb, |frame, context| verdict::quick_into_pod(&Kernel, frame, context)) {
+        OPEN => match into(skb) {
+            OPEN => error(skb, INGRESS),
+            action => action,
+        },
+        action => action,
+    }
 }
 
 /// What leaves the node.
@@ -52,19 +67,11 @@ pub fn exit(ctx: TcContext) -> i32 {
     behind(ctx.skb.skb)
 }
 
+// Out of line each, one after the other: a program and what it calls have 512 bytes of stack together.
+
 #[inline(never)]
 fn behind(skb: *mut __sk_buff) -> i32 {
-    run(skb, |frame, context, parsed| verdict::exit_in(&Kernel, frame, context, parsed))
-}
-
-#[inline(never)]
-fn quick_out(skb: *mut __sk_buff) -> bool {
-    quick(skb, |frame, context| verdict::quick_from_pod(&Kernel, frame, context)).is_some()
-}
-
-#[inline(never)]
-fn quick_into(skb: *mut __sk_buff) -> bool {
-    quick(skb, |frame, context| verdict::quick_into_pod(&Kernel, frame, context)).is_some()
+    run(skb, |frame, context, parsed| Some(verdict::exit_in(&Kernel, frame, context, parsed)))
 }
 
 #[inline(never)]
@@ -77,34 +84,38 @@ fn into(skb: *mut __sk_buff) -> i32 {
     run(skb, |frame, context, parsed| verdict::into_pod_in(&Kernel, frame, context, parsed))
 }
 
+#[inline(never)]
+fn error(skb: *mut __sk_buff, direction: u8) -> i32 {
+    let Some(parsed) = maps::parsed() else { return SHOT };
+    judged(skb, |frame, context| Some(verdict::error_in(&Kernel, frame, context, parsed, direction)))
+}
+
 /// Passes everything: what the cost of the others is measured against.
 #[classifier]
 pub fn empty(_: TcContext) -> i32 {
     NEXT
 }
 
+/// Judges with room for what is parsed.
 #[inline(always)]
-fn run(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context, &mut Parsed) -> Outcome) -> i32 {
+fn run(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context, &mut Parsed) -> Option<Outcome>) -> i32 {
     let Some(parsed) = maps::scratch() else { return SHOT };
-    match quick(skb, |frame, context| Some(judge(frame, context, parsed))) {
-        Some(action) => action,
-        None => SHOT,
-    }
+    judged(skb, |frame, context| judge(frame, context, parsed))
 }
 
-/// Judges without room for what is parsed, if that can be.
+/// Judges, and writes the mark that came of it. [`OPEN`] where nothing was said.
 #[inline(always)]
-fn quick(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context) -> Option<Outcome>) -> Option<i32> {
+fn judged(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context) -> Option<Outcome>) -> i32 {
     // SAFETY: the kernel gives a context that is valid while the program runs.
     let mark = unsafe { (*skb).mark };
     // SAFETY: as above.
     let mut context = unsafe { Context { link: (*skb).ifindex, came_by: (*skb).ingress_ifindex, mark } };
-    let outcome = judge(&Frame::new(skb), &mut context)?;
+    let Some(outcome) = judge(&Frame::new(skb), &mut context) else { return OPEN };
     if context.mark != mark {
         // SAFETY: as above.
         unsafe { (*skb).mark = context.mark }
     }
-    Some(if outcome.passes() { NEXT } else { SHOT })
+    if outcome.passes() { NEXT } else { SHOT }
 }
 
 /// Which sources this object was built from: the loader compares it with its own.
