@@ -17,8 +17,17 @@ use sha2::{Digest, Sha256};
 const PREBUILT: &str = "TERWAY_EBPF_OBJECT";
 
 /// Files of terway-policy that the program is made of; all others are its library's alone.
-const PROGRAM: [&str; 6] =
-    ["layout.rs", "maps.rs", "packet.rs", "verdict.rs", "verdict/flow.rs", "verdict/rules.rs"];
+const PROGRAM: [&str; 9] = [
+    "layout.rs",
+    "maps.rs",
+    "packet.rs",
+    "verdict.rs",
+    "verdict/error.rs",
+    "verdict/flow.rs",
+    "verdict/fragment.rs",
+    "verdict/quick.rs",
+    "verdict/rules.rs",
+];
 
 const LINKER: &str = "RUSTC_BOOTSTRAP=1 LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --locked \
     --no-default-features --features llvm-22 --root";

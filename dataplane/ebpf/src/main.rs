@@ -17,6 +17,7 @@ mod packet;
 
 use aya_ebpf::{bindings::__sk_buff, macros::classifier, programs::TcContext};
 use terway_policy::{
+    layout::{EGRESS, INGRESS},
     packet::Parsed,
     verdict::{self, Context, Outcome},
 };
@@ -27,11 +28,20 @@ use crate::{kernel::Kernel, packet::Frame};
 const NEXT: i32 = -1;
 /// Drops: `TC_ACT_SHOT`.
 const SHOT: i32 = 2;
+/// Somebody else has to say; no action of the kernel.
+const OPEN: i32 = 0x7e77;
 
 /// What a pod sends.
 #[classifier]
 pub fn from_pod(ctx: TcContext) -> i32 {
-    run(ctx.skb.skb, |frame, context, parsed| verdict::from_pod_in(&Kernel, frame, context, parsed))
+    let skb = ctx.skb.skb;
+    match judged(skb, |frame, context| verdict::quick_from_pod(&Kernel, frame, context)) {
+        OPEN => match out(skb) {
+            OPEN => error(skb, EGRESS),
+            action => action,
+        },
+        action => action,
+    }
 }
 
 /// What a pod is sent. A packet to a service comes here translated, with its sender's egress still to be judged.
@@ -42,7 +52,13 @@ pub fn to_pod(ctx: TcContext) -> i32 {
     if unsafe { (*skb).mark } != 0 && behind(skb) == SHOT {
         return SHOT;
     }
-    into(skb)
+    match judged(skb, |frame, context| verdict::quick_into_pod(&Kernel, frame, context)) {
+        OPEN => match into(skb) {
+            OPEN => error(skb, INGRESS),
+            action => action,
+        },
+        action => action,
+    }
 }
 
 /// What leaves the node.
@@ -51,14 +67,27 @@ pub fn exit(ctx: TcContext) -> i32 {
     behind(ctx.skb.skb)
 }
 
+// Out of line each, one after the other: a program and what it calls have 512 bytes of stack together.
+
 #[inline(never)]
 fn behind(skb: *mut __sk_buff) -> i32 {
-    run(skb, |frame, context, parsed| verdict::exit_in(&Kernel, frame, context, parsed))
+    run(skb, |frame, context, parsed| Some(verdict::exit_in(&Kernel, frame, context, parsed)))
+}
+
+#[inline(never)]
+fn out(skb: *mut __sk_buff) -> i32 {
+    run(skb, |frame, context, parsed| verdict::from_pod_in(&Kernel, frame, context, parsed))
 }
 
 #[inline(never)]
 fn into(skb: *mut __sk_buff) -> i32 {
     run(skb, |frame, context, parsed| verdict::into_pod_in(&Kernel, frame, context, parsed))
+}
+
+#[inline(never)]
+fn error(skb: *mut __sk_buff, direction: u8) -> i32 {
+    let Some(parsed) = maps::parsed() else { return SHOT };
+    judged(skb, |frame, context| Some(verdict::error_in(&Kernel, frame, context, parsed, direction)))
 }
 
 /// Passes everything: what the cost of the others is measured against.
@@ -67,14 +96,21 @@ pub fn empty(_: TcContext) -> i32 {
     NEXT
 }
 
+/// Judges with room for what is parsed.
 #[inline(always)]
-fn run(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context, &mut Parsed) -> Outcome) -> i32 {
+fn run(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context, &mut Parsed) -> Option<Outcome>) -> i32 {
     let Some(parsed) = maps::scratch() else { return SHOT };
+    judged(skb, |frame, context| judge(frame, context, parsed))
+}
+
+/// Judges, and writes the mark that came of it. [`OPEN`] where nothing was said.
+#[inline(always)]
+fn judged(skb: *mut __sk_buff, judge: impl FnOnce(&Frame, &mut Context) -> Option<Outcome>) -> i32 {
     // SAFETY: the kernel gives a context that is valid while the program runs.
     let mark = unsafe { (*skb).mark };
     // SAFETY: as above.
     let mut context = unsafe { Context { link: (*skb).ifindex, came_by: (*skb).ingress_ifindex, mark } };
-    let outcome = judge(&Frame::new(skb), &mut context, parsed);
+    let Some(outcome) = judge(&Frame::new(skb), &mut context) else { return OPEN };
     if context.mark != mark {
         // SAFETY: as above.
         unsafe { (*skb).mark = context.mark }

@@ -86,11 +86,23 @@ struct Scratch {
     words: [u64; 8],
 }
 
+#[inline(always)]
+fn slot() -> Option<*mut Parsed> {
+    Some(SCRATCH.get_ptr_mut(0)?.cast())
+}
+
+/// This processor's slot as the program has left it, behind [`scratch`].
+#[inline(always)]
+pub(crate) fn parsed<'a>() -> Option<&'a Parsed> {
+    // SAFETY: as in `scratch`, which made it valid; nobody writes to it any more.
+    slot().map(|parsed| unsafe { &*parsed })
+}
+
 /// This processor's slot, emptied.
 #[inline(always)]
 pub(crate) fn scratch<'a>() -> Option<&'a mut Parsed> {
     const { assert!(size_of::<Parsed>() <= size_of::<Scratch>() && align_of::<Parsed>() <= align_of::<Scratch>()) }
-    let parsed: *mut Parsed = SCRATCH.get_ptr_mut(0)?.cast();
+    let parsed: *mut Parsed = slot()?;
     // SAFETY: large enough, aligned, alive while the program runs; nobody else on this processor has it meanwhile. The
     // write makes it valid.
     unsafe {

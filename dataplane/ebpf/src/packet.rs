@@ -117,6 +117,23 @@ impl Packet for Frame {
     }
 
     #[inline(always)]
+    fn near<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        const { assert!(N <= 12) }
+        // SAFETY: the context is valid while the program runs.
+        let (data, end) = unsafe { ((*self.skb).data as u64, (*self.skb).data_end as u64) };
+        let from = data + offset as u64;
+        if from + 4 * N as u64 > end {
+            return None;
+        }
+        let mut words = [0; N];
+        macro_rules! words {
+            ($($at:literal)*) => { $(if $at < N { words[$at] = read!(from, 4 * $at, "u32") as u32; })* };
+        }
+        words!(0 1 2 3 4 5 6 7 8 9 10 11);
+        Some(words)
+    }
+
+    #[inline(always)]
     fn length(&self) -> u32 {
         // SAFETY: the context is valid while the program runs.
         unsafe { (*self.skb).len }

@@ -1,5 +1,7 @@
 //! The programs and their maps on this machine's kernel, each test in a network namespace of its own.
 
+use std::net::IpAddr;
+
 use terway_bpf::{
     Attachment, Error, Hook, Method, Origin, Sizes,
     bed::{Bed, SMALL, ip},
@@ -7,10 +9,12 @@ use terway_bpf::{
     table::{Controls, Crossings, Drops, Endpoints, Flows},
 };
 use terway_policy::{
+    craft,
     layout::{
         Best, CONTROL_TRACK, CrossKey, EGRESS, Endpoint, INGRESS, RULES_ISOLATED, RULES_READY, RuleSet,
         mapped,
     },
+    packet::tcp,
     verdict::Reason,
 };
 
@@ -106,6 +110,37 @@ fn an_answer_reaches_an_isolated_pod_and_the_flow_can_be_read() {
     let flows = bed.programs.table::<Flows>().expect("flows").keys().expect("keys");
     assert_eq!(flows.len(), 1, "{flows:?}");
     assert_eq!((flows[0].local_port, flows[0].remote_port, flows[0].remote), (4000, 53, mapped(server)));
+}
+
+#[test]
+fn a_connection_of_both_families_lives_and_errors_about_it_pass() {
+    let Some(mut bed) = bed(2) else { return };
+    isolate(&bed);
+    let endpoints = bed.programs.table::<Endpoints>().expect("ep");
+    let mut endpoint = endpoints.get(&bed.links[0]).expect("read").expect("there");
+    let six: [IpAddr; 2] =
+        [IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1_u16]), IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 2_u16])];
+    let IpAddr::V6(own) = six[0] else { panic!("of IPv6") };
+    endpoint.v6 = own.octets();
+    endpoints.put(&bed.links[0], &endpoint).expect("written");
+    for [pod, server] in [six, [IpAddr::from(POD[0]), IpAddr::from([192, 0, 2, 1])]] {
+        let out = |flags| craft::ip(pod, server).tcp(4000, 443, flags).payload(&[1; 8]).frame();
+        let back = |port, flags| craft::ip(server, pod).tcp(443, port, flags).frame();
+        assert!(!run(&mut bed, Hook::ToPod, 0, &back(4000, tcp::ACK)).passed, "nothing was sent yet");
+        assert!(run(&mut bed, Hook::FromPod, 0, &out(tcp::SYN)).passed);
+        assert!(run(&mut bed, Hook::ToPod, 0, &back(4000, tcp::SYN | tcp::ACK)).passed);
+        for _ in 0..3 {
+            assert!(run(&mut bed, Hook::FromPod, 0, &out(tcp::ACK)).passed);
+            assert!(run(&mut bed, Hook::ToPod, 0, &back(4000, tcp::ACK)).passed);
+        }
+        assert!(!run(&mut bed, Hook::ToPod, 0, &back(4001, tcp::ACK)).passed, "of another flow");
+        let kind = if pod.is_ipv6() { 2 } else { 3 };
+        let about = |frame: &[u8]| craft::ip(server, pod).about(kind, 0, frame).frame();
+        assert!(run(&mut bed, Hook::ToPod, 0, &about(&out(tcp::ACK))).passed, "an error about the flow");
+        let other = craft::ip(pod, server).tcp(4001, 443, tcp::ACK).frame();
+        assert!(!run(&mut bed, Hook::ToPod, 0, &about(&other)).passed, "an error about none");
+        assert!(run(&mut bed, Hook::FromPod, 0, &out(tcp::RST)).passed);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Tables of one node.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// `terway_ctl`.
     pub control: Control,

@@ -14,6 +14,9 @@ pub trait Packet {
     fn load_rare<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         self.load(offset)
     }
+    /// `N` words of four bytes as they stand in memory, from an offset, if they are at hand: the kernel may have them
+    /// elsewhere, and then only [`load`](Packet::load) finds them.
+    fn near<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
     /// Length of the whole packet in bytes.
     fn length(&self) -> u32;
 }
@@ -21,6 +24,15 @@ pub trait Packet {
 impl Packet for [u8] {
     fn load<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         self.get(offset..offset.checked_add(N)?)?.try_into().ok()
+    }
+
+    fn near<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let bytes = self.get(offset..offset.checked_add(4 * N)?)?;
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_ne_bytes(bytes.try_into().ok()?);
+        }
+        Some(words)
     }
 
     fn length(&self) -> u32 {

@@ -8,21 +8,28 @@
 //! In the order of cost: the flow table answers for flows that are known; rules are asked for the first packet of a
 //! flow, and for the next one after a change.
 
+mod error;
 mod flow;
+mod fragment;
+mod quick;
 mod rules;
 
-use bytemuck::Zeroable;
-
-use self::flow::{Known, key_of, look};
-pub use self::rules::{Decision, classify};
+pub use self::{
+    error::error_in,
+    rules::{Decision, classify},
+};
+use self::{
+    flow::{Known, key_of, look},
+    fragment::{first_fragment, later_fragment},
+};
 use crate::{
     layout::{
         Addr, CONTROL_BLOCK_METADATA, CONTROL_NODE_CLOSED, CONTROL_TRACK, Control, CounterKey, EGRESS,
         ENDPOINT_LOCKED, ENDPOINT_METADATA, ENDPOINT_ROUTER, Endpoint, Event, FLOW_EXEMPT, FLOW_PENDING,
-        FlowKey, Fragment, FragmentKey, INGRESS, NO_RULE, is_v4, mapped,
+        INGRESS, NO_RULE, is_v4, mapped,
     },
     maps::Maps,
-    packet::{Kind, Packet, Parsed, Part, Role, is_link_scope, parse_into, quoted},
+    packet::{Kind, Packet, Parsed, Part, Role, is_link_scope, parse_into},
 };
 
 /// Why a packet passed or was dropped.
@@ -125,40 +132,52 @@ const METADATA: [Addr; 2] = [mapped([100, 100, 100, 200]), mapped([169, 254, 169
 /// What a pod sends, at the ingress of its host link.
 #[inline(always)]
 pub fn from_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
-    from_pod_in(maps, packet, context, &mut { Parsed::EMPTY })
+    if let Some(outcome) = quick_from_pod(maps, packet, context) {
+        return outcome;
+    }
+    let mut parsed = Parsed::EMPTY;
+    match from_pod_in(maps, packet, context, &mut parsed) {
+        Some(outcome) => outcome,
+        None => error_in(maps, packet, context, &parsed, EGRESS),
+    }
 }
 
-/// [`from_pod`] with the caller's [`Parsed::EMPTY`] to work in.
+/// The first half of [`from_pod`]: its answer for the ordinary packet of a flow that is known. The kernel's program calls
+/// [`from_pod_in`] for all others, out of line.
+#[inline(always)]
+pub fn quick_from_pod<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+) -> Option<Outcome> {
+    quick::quick(maps, packet, context, EGRESS)
+}
+
+/// [`from_pod`] in full, with the caller's [`Parsed::EMPTY`] to work in; but for ICMP errors, which [`error_in`] judges.
 #[inline(always)]
 pub fn from_pod_in<M: Maps, P: Packet + ?Sized>(
     maps: &M,
     packet: &P,
     context: &mut Context,
     parsed: &mut Parsed,
-) -> Outcome {
+) -> Option<Outcome> {
     let (Some(control), Some(endpoint)) = (maps.control(), maps.endpoint(context.link)) else {
-        return drop_early(maps, Reason::UnknownEndpoint);
+        return Some(drop_early(maps, Reason::UnknownEndpoint));
     };
     match parse_into(packet, parsed) {
         Kind::Ip => {}
-        kind => return not_ip(maps, endpoint, kind, &parsed.source, EGRESS),
+        kind => return Some(not_ip(maps, endpoint, kind, &parsed.source, EGRESS)),
     }
     if endpoint.flags & ENDPOINT_ROUTER == 0 && !is_own(endpoint, &parsed.source) {
         let unnumbered = is_links_business(EGRESS, parsed) && is_link_scope(&parsed.source);
         if !unnumbered {
-            return tell(
-                maps,
-                control,
-                packet,
-                parsed,
-                context.link,
-                EGRESS,
-                Outcome::plain(Reason::Spoofed),
-            );
+            let spoofed = Outcome::plain(Reason::Spoofed);
+            return Some(tell(maps, control, packet, parsed, context.link, EGRESS, spoofed));
         }
     }
     if is_metadata_closed(control, endpoint) && METADATA.contains(&parsed.destination) {
-        return tell(maps, control, packet, parsed, context.link, EGRESS, Outcome::plain(Reason::Metadata));
+        let closed = Outcome::plain(Reason::Metadata);
+        return Some(tell(maps, control, packet, parsed, context.link, EGRESS, closed));
     }
     let at = At {
         maps,
@@ -183,23 +202,40 @@ pub fn to_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut C
 /// the other, because its stack has no room for both.
 #[inline(always)]
 pub fn into_pod<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, context: &mut Context) -> Outcome {
-    into_pod_in(maps, packet, context, &mut { Parsed::EMPTY })
+    if let Some(outcome) = quick_into_pod(maps, packet, context) {
+        return outcome;
+    }
+    let mut parsed = Parsed::EMPTY;
+    match into_pod_in(maps, packet, context, &mut parsed) {
+        Some(outcome) => outcome,
+        None => error_in(maps, packet, context, &parsed, INGRESS),
+    }
 }
 
-/// [`into_pod`] with the caller's [`Parsed::EMPTY`] to work in.
+/// What [`quick_from_pod`] is, for [`into_pod`].
+#[inline(always)]
+pub fn quick_into_pod<M: Maps, P: Packet + ?Sized>(
+    maps: &M,
+    packet: &P,
+    context: &mut Context,
+) -> Option<Outcome> {
+    quick::quick(maps, packet, context, INGRESS)
+}
+
+/// [`into_pod`] in full, as [`from_pod_in`].
 #[inline(always)]
 pub fn into_pod_in<M: Maps, P: Packet + ?Sized>(
     maps: &M,
     packet: &P,
     context: &mut Context,
     parsed: &mut Parsed,
-) -> Outcome {
+) -> Option<Outcome> {
     let (Some(control), Some(endpoint)) = (maps.control(), maps.endpoint(context.link)) else {
-        return drop_early(maps, Reason::UnknownEndpoint);
+        return Some(drop_early(maps, Reason::UnknownEndpoint));
     };
     match parse_into(packet, parsed) {
         Kind::Ip => {}
-        kind => return not_ip(maps, endpoint, kind, &parsed.source, INGRESS),
+        kind => return Some(not_ip(maps, endpoint, kind, &parsed.source, INGRESS)),
     }
     let at = At {
         maps,
@@ -262,7 +298,8 @@ fn behind_translation<M: Maps, P: Packet + ?Sized>(
     }
     let at = At { maps, control, endpoint, link, came_by: link, direction: EGRESS, hook: Hook::Behind };
     let mut mark = 0;
-    at.judge(packet, parsed, &mut mark)
+    // Nothing is left open here.
+    at.judge(packet, parsed, &mut mark).unwrap_or(Outcome::plain(Reason::Unrelated))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -289,29 +326,30 @@ impl<M: Maps> At<'_, M> {
         is_governed(self.endpoint, self.direction)
     }
 
-    /// Whether what the pod sends to a service has to be looked at behind the translation: by its policy, or because a
-    /// service may stand in front of the instance metadata.
     #[inline(always)]
     fn asks_behind(&self) -> bool {
-        self.control.pending_mark != 0
-            && self.direction == EGRESS
-            && matches!(self.hook, Hook::Pod)
-            && (self.is_governed() || is_metadata_closed(self.control, self.endpoint))
+        matches!(self.hook, Hook::Pod) && asks_behind(self.control, self.endpoint, self.direction)
     }
 
     #[inline(always)]
-    fn judge<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, mark: &mut u32) -> Outcome {
+    fn judge<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, mark: &mut u32) -> Option<Outcome> {
         if !self.is_governed() && !self.asks_behind() && self.control.flags & CONTROL_TRACK == 0 {
-            return Outcome::plain(Reason::NotIsolated);
+            return Some(Outcome::plain(Reason::NotIsolated));
         }
         let outcome = match parsed.role {
-            _ if is_links_business(self.direction, parsed) => return Outcome::plain(Reason::Link),
+            _ if is_links_business(self.direction, parsed) => return Some(Outcome::plain(Reason::Link)),
             _ if matches!(parsed.part, Part::Later) => self.later_fragment(parsed),
-            Role::Error if matches!(self.hook, Hook::Pod) => self.error(packet, parsed),
+            Role::Error if matches!(self.hook, Hook::Pod) => return None,
             // No error is ever marked as one to a service.
             Role::Error => Outcome::plain(Reason::Unrelated),
             _ => self.flow(packet, parsed, mark),
         };
+        Some(self.said(packet, parsed, outcome))
+    }
+
+    /// Keeps and tells what was decided.
+    #[inline(always)]
+    fn said<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed, outcome: Outcome) -> Outcome {
         if matches!(parsed.part, Part::First) && self.is_governed() {
             first_fragment(self.maps, parsed, self.place(), outcome.passes());
         }
@@ -402,36 +440,6 @@ impl<M: Maps> At<'_, M> {
         open && self.maps.is_host(remote)
     }
 
-    /// An error passes when it is between pod and node, or quotes a packet of this pod's that belongs to an allowed
-    /// flow; so path MTU discovery works under any policy, and nothing can be said about flows that are not there.
-    #[inline(always)]
-    fn error<P: Packet + ?Sized>(&self, packet: &P, parsed: &Parsed) -> Outcome {
-        if !self.is_governed() {
-            return Outcome::plain(Reason::NotIsolated);
-        }
-        if self.is_node(self.sides(parsed).1) {
-            return Outcome::plain(Reason::Node);
-        }
-        let mut key = FlowKey::zeroed();
-        let reason = quoted_flow(packet, parsed, self.endpoint, self.place(), &mut key);
-        if !matches!(reason, Reason::Related) {
-            return Outcome::plain(reason);
-        }
-        let about = about(self.maps, self.control, &key);
-        let allowed = match about as u8 {
-            ABOUT_NONE => false,
-            ABOUT_EXEMPT => true,
-            direction => {
-                let (port, epoch) = ((about >> 16) as u16, (about >> 32) as u32);
-                epoch == self.endpoint.epoch
-                    || classify(self.maps, self.endpoint, direction, &key.remote, key.protocol, port)
-                        .reason
-                        .passes()
-            }
-        };
-        Outcome::plain(if allowed { Reason::Related } else { Reason::Unrelated })
-    }
-
     #[inline(always)]
     fn later_fragment(&self, parsed: &Parsed) -> Outcome {
         if !self.is_governed() {
@@ -450,83 +458,6 @@ impl<M: Maps> At<'_, M> {
     #[inline(always)]
     fn sides<'p>(&self, parsed: &'p Parsed) -> (&'p Addr, &'p Addr) {
         sides(self.direction, parsed)
-    }
-}
-
-// What follows is out of line so that its keys are not on the stack of whoever judges; a function of the kernel's program
-// has five arguments and returns one register.
-
-#[inline(never)]
-fn first_fragment<M: Maps>(maps: &M, parsed: &Parsed, place: u64, passed: bool) {
-    let value = Fragment { seen: maps.now(), passed: u32::from(passed), pad: 0 };
-    maps.insert_fragment(&fragment_key(parsed, place), value);
-}
-
-#[inline(never)]
-fn later_fragment<M: Maps>(maps: &M, control: &Control, parsed: &Parsed, place: u64) -> bool {
-    match maps.fragment(&fragment_key(parsed, place)) {
-        // Reassembly gives up after 30 s (IPv4, Linux) or 60 s (RFC 8200); an identification comes again.
-        Some(first) => {
-            first.passed == 1 && maps.now().saturating_sub(first.seen) <= 30 * u64::from(control.hz)
-        }
-        None => false,
-    }
-}
-
-#[inline(always)]
-fn fragment_key(parsed: &Parsed, place: u64) -> FragmentKey {
-    FragmentKey {
-        endpoint: (place >> 8) as u32,
-        source: parsed.source,
-        destination: parsed.destination,
-        id: parsed.fragment,
-        // IPv6 has the protocol in the first fragment alone, behind its inner extensions (RFC 8200, 4.5).
-        protocol: if is_v4(&parsed.source) { parsed.protocol } else { 0 },
-        direction: place as u8,
-        pad: [0; 2],
-    }
-}
-
-/// Whether an ICMP error quotes a packet that may be of a flow of this pod's, and the flow's key. An error passes when
-/// that flow is allowed, so path MTU discovery works under any policy, and nothing can be said about flows that are not
-/// there.
-#[inline(never)]
-fn quoted_flow<P: Packet + ?Sized>(
-    packet: &P,
-    parsed: &Parsed,
-    endpoint: &Endpoint,
-    place: u64,
-    key: &mut FlowKey,
-) -> Reason {
-    let Some(quoted) = quoted(packet, parsed) else { return Reason::Malformed };
-    // The quoted packet went the other way.
-    let was = place as u8 ^ 1;
-    let (local, _) = sides(was, &quoted);
-    if matches!(quoted.role, Role::Error | Role::Link | Role::Lone)
-        || matches!(quoted.part, Part::Later)
-        || !is_own(endpoint, local)
-    {
-        return Reason::Unrelated;
-    }
-    *key = key_of((place >> 8) as u32, was, &quoted);
-    Reason::Related
-}
-
-/// There is no such flow.
-const ABOUT_NONE: u8 = 2;
-/// No policy is asked about it.
-const ABOUT_EXEMPT: u8 = 3;
-
-/// What is known of a flow: `ABOUT_*`; or from the low end direction, port in the third and fourth byte, and epoch.
-#[inline(never)]
-fn about<M: Maps>(maps: &M, control: &Control, key: &FlowKey) -> u64 {
-    match flow::current(maps, control, key) {
-        None => ABOUT_NONE.into(),
-        Some(flow) if flow::is_exempt(control, &flow) => ABOUT_EXEMPT.into(),
-        Some(flow) => {
-            let port = flow::judged_port(&flow, key);
-            u64::from(flow.epoch) << 32 | u64::from(port) << 16 | u64::from(flow.direction)
-        }
     }
 }
 
@@ -550,6 +481,15 @@ fn is_governed(endpoint: &Endpoint, direction: u8) -> bool {
 #[inline(always)]
 fn is_metadata_closed(control: &Control, endpoint: &Endpoint) -> bool {
     control.flags & CONTROL_BLOCK_METADATA != 0 && endpoint.flags & ENDPOINT_METADATA == 0
+}
+
+/// Whether what the pod sends to a service has to be looked at behind the translation: by its policy, or because a
+/// service may stand in front of the instance metadata.
+#[inline(always)]
+fn asks_behind(control: &Control, endpoint: &Endpoint, direction: u8) -> bool {
+    control.pending_mark != 0
+        && direction == EGRESS
+        && (is_governed(endpoint, direction) || is_metadata_closed(control, endpoint))
 }
 
 #[inline(always)]

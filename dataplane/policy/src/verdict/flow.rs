@@ -98,18 +98,17 @@ pub(super) fn look<M: Maps>(
     parsed: &Parsed,
     key: &FlowKey,
 ) -> Known {
+    // What opens a TCP flow is always judged: a port comes again (TIME_WAIT), and a SYN against the flow's direction is no
+    // answer.
+    if matches!(parsed.role, Role::Opens) && parsed.protocol == protocol::TCP {
+        return Known::Unknown;
+    }
     let Some(slot) = maps.flow(key) else { return Known::Unknown };
     let mut flow = slot.get();
     let now = maps.now();
-    // What opens is always judged: a port comes again (TIME_WAIT), and a SYN against the flow's direction is no answer.
-    let opens = matches!(parsed.role, Role::Opens);
-    if opens || is_over(parsed.protocol, &flow, now, control.hz) {
-        // A question repeated within its flow, an echo every second, is no new one.
-        let repeated =
-            opens && parsed.protocol != protocol::TCP && !is_over(parsed.protocol, &flow, now, control.hz);
-        if !repeated {
-            return Known::Unknown;
-        }
+    // A question repeated within its flow, an echo every second, is no new one.
+    if is_over(parsed.protocol, &flow, now, control.hz) {
+        return Known::Unknown;
     }
     let mut state = flow.state;
     if flow.direction != direction {

@@ -10,12 +10,13 @@ use terway_policy::{
     compile::{Compiler, EndpointSpec, Options},
     layout::{
         Addr, CONTROL_KEEP_ESTABLISHED, CONTROL_TRACK, Control, EGRESS, ENDPOINT_LOCKED, Endpoint, Flow,
-        FlowKey,
+        FlowKey, INGRESS,
     },
     manifest,
     memory::Memory,
     model::{Name, Snapshot},
-    verdict::{Context, Outcome, Reason, exit, from_pod, to_pod},
+    packet::Parsed,
+    verdict::{Context, Outcome, Reason, error_in, exit, from_pod_in, into_pod_in},
 };
 
 /// Two nodes: pods with 10.0.0.x and fd00::0:x are on the first, those with 10.0.1.x and fd00::1:x on the second.
@@ -340,4 +341,35 @@ pub(crate) fn between(source: &str, destination: &str) -> terway_policy::craft::
 /// Which direction a flow was opened in.
 pub(crate) fn opened_by_pod(flow: &Flow) -> bool {
     flow.direction == EGRESS
+}
+
+/// What the hook of a pod's egress says; and that it says in full what it may have said the short way.
+fn from_pod(memory: &Memory, frame: &[u8], context: &mut Context) -> Outcome {
+    let (before, mut in_full) = (memory.clone(), *context);
+    let outcome = terway_policy::verdict::from_pod(memory, frame, context);
+    let mut parsed = Parsed::EMPTY;
+    let full = from_pod_in(&before, frame, &mut in_full, &mut parsed)
+        .unwrap_or_else(|| error_in(&before, frame, &in_full, &parsed, EGRESS));
+    same((outcome, *context, memory), (full, in_full, &before));
+    outcome
+}
+
+/// The same of a pod's ingress.
+fn to_pod(memory: &Memory, frame: &[u8], context: &mut Context) -> Outcome {
+    let (before, mut in_full) = (memory.clone(), *context);
+    let outcome = terway_policy::verdict::to_pod(memory, frame, context);
+    let mut full = exit(&before, frame, &mut in_full);
+    if full.passes() {
+        let mut parsed = Parsed::EMPTY;
+        full = into_pod_in(&before, frame, &mut in_full, &mut parsed)
+            .unwrap_or_else(|| error_in(&before, frame, &in_full, &parsed, INGRESS));
+    }
+    same((outcome, *context, memory), (full, in_full, &before));
+    outcome
+}
+
+fn same(short: (Outcome, Context, &Memory), full: (Outcome, Context, &Memory)) {
+    assert_eq!((short.0, short.1), (full.0, full.1), "the short way and the full one");
+    assert_eq!(short.2.flows(), full.2.flows(), "what they book");
+    assert_eq!(short.2.drops(), full.2.drops(), "what they count");
 }
