@@ -52,7 +52,9 @@ fn a_del_killed_at_each_system_call_is_finished_by_the_next_one() {
         let config = bed.after(&bed.add(&sandbox));
         let kill = format!("inject={name}:signal=KILL:when={ordinal}");
         let outcome = bed.traced_with(&["-f", "-o", &file, "-e", &kill], "DEL", &sandbox, &config);
-        killed += usize::from(outcome.code != 0);
+        // It or its helper: which of them makes how many calls is the scheduler's.
+        let trace = std::fs::read_to_string(&trace).expect("traced");
+        killed += usize::from(trace.contains("killed by SIGKILL"));
         if outcome.code == 0 {
             assert_eq!(bed.residue(), clean, "a success is one, with the helper killed at {name} {ordinal}");
         }
@@ -62,7 +64,7 @@ fn a_del_killed_at_each_system_call_is_finished_by_the_next_one() {
         assert!(bed.agent().state().records.is_empty(), "after a kill at {name} {ordinal}");
     }
     say(&format!("DEL killed at {killed} of {} system calls", calls.len()));
-    assert!(killed * 2 > calls.len(), "the kills do not hit: {killed} of {}", calls.len());
+    assert!(killed * 10 > calls.len() * 9, "the kills do not hit: {killed} of {}", calls.len());
 }
 
 #[test]
