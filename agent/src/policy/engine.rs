@@ -7,7 +7,7 @@ use std::{
 
 use terway_policy::{
     compile::{Compiler, EndpointSpec, Options, Publication},
-    layout::{CONTROL_TRACK, Control, ENDPOINT_LOCKED, Endpoint, LAYOUT, is_v4, mapped},
+    layout::{CONTROL_TRACK, Control, ENDPOINT_LOCKED, Endpoint, LAYOUT, addr_of, is_v4},
     manifest::Object,
     model::Name,
     op::Op,
@@ -113,10 +113,7 @@ fn write(ports: &PolicyPorts, ops: &[Op]) -> Result<(), String> {
 fn locked(place: &Place) -> Endpoint {
     let mut endpoint = Endpoint { flags: place.flags | ENDPOINT_LOCKED, ..Endpoint::default() };
     for ip in &place.ips {
-        let addr = match ip {
-            std::net::IpAddr::V4(v4) => mapped(v4.octets()),
-            std::net::IpAddr::V6(v6) => v6.octets(),
-        };
+        let addr = addr_of(*ip);
         if is_v4(&addr) {
             endpoint.v4 = addr;
         } else {
@@ -295,15 +292,7 @@ impl Engine<'_> {
     }
 
     fn write_hosts(&self) -> Result<(), String> {
-        let ops: Vec<Op> = self
-            .settings
-            .node_ips
-            .iter()
-            .map(|ip| match ip {
-                std::net::IpAddr::V4(v4) => Op::Host(mapped(v4.octets()), Some(1)),
-                std::net::IpAddr::V6(v6) => Op::Host(v6.octets(), Some(1)),
-            })
-            .collect();
+        let ops: Vec<Op> = self.settings.node_ips.iter().map(|ip| Op::Host(addr_of(*ip), Some(1))).collect();
         write(self.ports, &ops)
     }
 }

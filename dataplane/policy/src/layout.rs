@@ -6,6 +6,8 @@
 //! maps classes to *peer sets* and ports to *port groups*, and a pair of those to the best rule. Each step is one
 //! lookup, whatever the number of rules.
 
+use core::net::IpAddr;
+
 use bytemuck::{Pod, Zeroable};
 
 /// Version of all that is in this file. A program and maps of another one are replaced, never mixed.
@@ -17,6 +19,14 @@ pub type Addr = [u8; 16];
 /// The mapped form of an IPv4 address.
 pub const fn mapped(v4: [u8; 4]) -> Addr {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
+}
+
+/// The form of any address.
+pub const fn addr_of(ip: IpAddr) -> Addr {
+    match ip {
+        IpAddr::V4(v4) => mapped(v4.octets()),
+        IpAddr::V6(v6) => v6.octets(),
+    }
 }
 
 /// Whether an address stands for an IPv4 one.

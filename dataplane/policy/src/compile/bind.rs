@@ -7,10 +7,10 @@ use super::{
     Compiler, EndpointSpec, Full,
     rule::{Matter, Range, Spec, Tier, kind_of},
     set::{Bound, Set, number},
-    world::{PodState, addr_of},
+    world::PodState,
 };
 use crate::{
-    layout::{DENY, EGRESS, ENDPOINT_LOCKED, Endpoint, INGRESS, is_v4},
+    layout::{DENY, EGRESS, ENDPOINT_LOCKED, Endpoint, INGRESS, addr_of, is_v4},
     model::{self, Name, Protocol},
     op::Op,
     packet::protocol,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    layout::{Addr, mapped},
+    layout::{Addr, addr_of, mapped},
     memory::masked,
 };
 
@@ -84,7 +84,7 @@ pub(crate) enum Place<'a> {
 
 /// Looks where an address is, for explanations.
 pub(crate) fn place<'a>(cidr: &str, except: &'a [String], ip: IpAddr) -> Place<'a> {
-    let addr = super::world::addr_of(ip);
+    let addr = addr_of(ip);
     let here = Prefix { addr, bits: 128 };
     match Block::parse(cidr, except) {
         Err(problem) => Place::Unreadable(problem),

@@ -1,6 +1,6 @@
 //! Pods and namespaces.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 use super::{
     Compiler,
@@ -8,7 +8,7 @@ use super::{
     rule::{Matter, hold_ports},
 };
 use crate::{
-    layout::{Addr, mapped},
+    layout::{Addr, addr_of},
     model::{Name, Namespace, Pod, Protocol},
 };
 
@@ -34,14 +34,6 @@ pub(super) struct PodState {
     pub(super) counts: bool,
     /// Atoms that it has by its labels and port names, sorted.
     pub(super) atoms: Vec<u32>,
-}
-
-/// Sixteen bytes of any address.
-pub(crate) fn addr_of(ip: IpAddr) -> Addr {
-    match ip {
-        IpAddr::V4(v4) => mapped(v4.octets()),
-        IpAddr::V6(v6) => v6.octets(),
-    }
 }
 
 impl Compiler {

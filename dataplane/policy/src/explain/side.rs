@@ -10,7 +10,8 @@ use super::{
     words::{self, Form},
 };
 use crate::{
-    compile::{Origin, Tier, world::addr_of},
+    compile::{Origin, Tier},
+    layout::addr_of,
     model::{Action, Direction, Name, Protocol},
     packet::protocol,
     verdict::{self, Reason},

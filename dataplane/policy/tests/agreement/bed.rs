@@ -1,10 +1,10 @@
 //! A cluster, compiled: every pod that has addresses is an endpoint of one node.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use terway_policy::{
     compile::{Compiler, EndpointSpec, Options, Publication, Tier},
-    layout::{Addr, CONTROL_TRACK, Control, EGRESS, INGRESS, mapped},
+    layout::{CONTROL_TRACK, Control, EGRESS, INGRESS, addr_of},
     manifest,
     maps::Maps as _,
     memory::Memory,
@@ -60,7 +60,14 @@ impl Bed {
         let link = self.links[question.pod];
         let endpoint = self.memory.endpoint(link).expect("every pod is an endpoint");
         let direction = if question.direction == Direction::Ingress { INGRESS } else { EGRESS };
-        classify(&self.memory, endpoint, direction, &addr(question.remote), question.protocol, question.port)
+        classify(
+            &self.memory,
+            endpoint,
+            direction,
+            &addr_of(question.remote),
+            question.protocol,
+            question.port,
+        )
     }
 
     /// Whether a rule or isolating policies were named; panics when they are not those of the reference.
@@ -88,13 +95,6 @@ impl Bed {
             Why::NotIsolated | Why::NoPod => return false,
         }
         true
-    }
-}
-
-pub(crate) fn addr(ip: IpAddr) -> Addr {
-    match ip {
-        IpAddr::V4(v4) => mapped(v4.octets()),
-        IpAddr::V6(v6) => v6.octets(),
     }
 }
 
