@@ -222,4 +222,9 @@ async fn another_pod_of_the_same_name_does_not_lend_its_labels() {
     bed.until(1, DB, 80, Reason::Locked).await;
     sleep(Duration::from_secs(30)).await;
     assert_eq!(bed.asked(1, DB, 80), Reason::Locked);
+    // Nor when the pod was seen long before the sandbox asked for its place.
+    assert_eq!(bed.engine.status().phase, Phase::Serving);
+    let late = Place { uid: "of-the-pod-before".into(), ..place(2, "web", [10, 0, 0, 9]) };
+    bed.engine.bind(late).await.expect("it runs");
+    assert_eq!(bed.asked(2, DB, 80), Reason::Locked);
 }

@@ -36,7 +36,7 @@ struct Engine<'a> {
     view: u32,
     left: Left,
     listed: BTreeSet<Kind>,
-    /// UIDs of pods that places are for, as the API server has them.
+    /// UIDs of pods, as the API server has them.
     uids: BTreeMap<Name, String>,
     control: Option<Control>,
 }
@@ -166,15 +166,14 @@ impl Engine<'_> {
             Input::Set(Object::Policy(policy)) => self.compiler.set_policy(&policy),
             Input::Set(Object::ClusterPolicy(policy)) => self.compiler.set_cluster_policy(&policy),
             Input::Set(Object::Pod(mut pod)) => {
+                // Of every pod: most are seen before they get a place here.
+                self.uids.insert(pod.name.clone(), pod.uid.clone());
                 let own: Vec<Place> =
                     self.places.values().filter(|place| place.pod == pod.name).cloned().collect();
-                if !own.is_empty() {
-                    self.uids.insert(pod.name.clone(), pod.uid.clone());
-                    // Its node gives the address, and knows it before the API server does.
-                    for ip in own.iter().filter(|place| is_of(place, &pod.uid)).flat_map(|place| &place.ips) {
-                        if !pod.ips.contains(ip) {
-                            pod.ips.push(*ip);
-                        }
+                // Its node gives the address, and knows it before the API server does.
+                for ip in own.iter().filter(|place| is_of(place, &pod.uid)).flat_map(|place| &place.ips) {
+                    if !pod.ips.contains(ip) {
+                        pod.ips.push(*ip);
                     }
                 }
                 self.compiler.set_pod(&pod);
