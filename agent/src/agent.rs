@@ -15,9 +15,11 @@ use terway_core::{
     spawn::Spawner,
     time::Clock,
 };
+use terway_policy::port::PolicyMaps;
 
 use crate::{
-    driver, gc, mend, node, pods,
+    driver, gc, govern, mend, node, pods,
+    policy::{Policy, PolicyMeter, PolicySettings, PolicyStatus},
     pool::Counts,
     reconcile,
     recovery::{self, RecoveryError},
@@ -40,6 +42,17 @@ pub struct Ports {
     pub spawner: Arc<dyn Spawner>,
     pub probe: Arc<dyn Probe>,
     pub kube: kube::Client,
+    /// Maps of policy, where it is enforced.
+    pub policy: Option<PolicyPort>,
+}
+
+/// Where policy is written, and who counts.
+#[derive(Clone)]
+#[expect(missing_docs, reason = "one field per port, documented there")]
+pub struct PolicyPort {
+    pub maps: Arc<dyn PolicyMaps>,
+    pub meter: Arc<dyn PolicyMeter>,
+    pub settings: PolicySettings,
 }
 
 /// Who the agent is and how it is configured.
@@ -75,6 +88,8 @@ pub struct Snapshot {
     pub idle: u32,
     /// Requests that wait for an address.
     pub waiting: usize,
+    /// What the policy engine is at, where there is one.
+    pub policy: Option<PolicyStatus>,
     /// Why growth is blocked, if it is.
     pub blocked: Option<Cause>,
     /// The last trouble with a cloud call, whether it is over or not.
@@ -113,6 +128,9 @@ impl Agent {
         shared.spawn("mend", mend::run(shared.clone()));
         shared.spawn("reconcile", reconcile::run(shared.clone()));
         shared.spawn("node", node::run(shared.clone()));
+        if let Some(policy) = shared.policy().cloned() {
+            shared.spawn("govern", govern::follow(shared.clone(), policy));
+        }
         Ok(Self { shared })
     }
 
@@ -175,6 +193,11 @@ impl Agent {
         self.shared.kick.notify_one();
     }
 
+    /// The policy engine, where policy is enforced.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.shared.policy()
+    }
+
     /// Addresses by state, and idle units: cheap enough for every second.
     pub fn levels(&self) -> (Counts, u32) {
         let state = self.shared.state();
@@ -201,6 +224,7 @@ impl Agent {
             counts: pool.counts(),
             idle: pool.idle(),
             waiting: state.waiters.len(),
+            policy: self.shared.policy().map(Policy::status),
             blocked: pool.blocked.as_ref().map(|blocked| blocked.cause.clone()),
             trouble: pool.trouble.as_ref().map(|(_, cause)| cause.clone()),
             creating: pool.creating.len(),

@@ -17,7 +17,7 @@
 //! - `reconcile`: compares the pool with the cloud, carefully, because reads lag.
 //! - `pods`: the node's pods as the API server shows them; `gc`: frees what belongs to pods that
 //!   are gone; `node`: conditions of the node object.
-//! - [`policy`]: from the API server's policies to the node's maps.
+//! - `govern`: pods and their links as the policy engine knows them; [`policy`]: from the API server's policies to the node's maps.
 
 mod addresses;
 pub mod agent;
@@ -26,6 +26,7 @@ mod describe;
 mod driver;
 mod eni;
 mod gc;
+mod govern;
 mod mend;
 mod nic;
 mod node;
@@ -40,7 +41,7 @@ mod status;
 pub mod store;
 
 pub use self::{
-    agent::{Agent, AgentError, Ports, Settings, Snapshot},
+    agent::{Agent, AgentError, PolicyPort, Ports, Settings, Snapshot},
     pods::{EGRESS_ANNOTATION, INGRESS_ANNOTATION, POD_IPS_ANNOTATION},
     status::Status,
 };

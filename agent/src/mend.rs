@@ -11,6 +11,7 @@ use terway_core::host::{Mended, Owners, PodNet};
 use tokio::time::sleep;
 
 use crate::{
+    policy::Phase as PolicyPhase,
     pool::{Phase, PoolEni},
     shared::Shared,
     store::Allocation,
@@ -126,7 +127,17 @@ impl Shared {
             let text = format!("{} of pod {} is not on the node", allocation.eni, allocation.pod);
             return Some(if others == 0 { text } else { format!("{text}; {others} more pods suffer") });
         }
-        state.impaired.clone()
+        state.impaired.clone().or_else(|| self.stale_policy())
+    }
+
+    /// Why policy is older than what the API server shows, if it is.
+    fn stale_policy(&self) -> Option<String> {
+        match self.policy()?.status().phase {
+            PolicyPhase::Degraded(why) => {
+                Some(format!("network policy: {why}; pods that start get no traffic"))
+            }
+            PolicyPhase::Loading | PolicyPhase::Serving => None,
+        }
     }
 }
 

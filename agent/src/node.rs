@@ -1,4 +1,4 @@
-//! The node object: its condition `SufficientIP`, and the limits that are annotated on it.
+//! The node object: its conditions, and the limits that are annotated on it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use kube::{
 use terway_core::{id::NodeName, limits::InstanceLimits};
 use tokio::time::{sleep, timeout};
 
-use crate::shared::Shared;
+use crate::{policy::Phase, shared::Shared};
 
 /// Annotation with the raw instance type, which saves a cloud call per node.
 const TYPE_ANNOTATION: &str = "alibabacloud.com/instance-type-info";
@@ -28,17 +28,28 @@ pub(crate) async fn annotated_limits(kube: &kube::Client, node: &NodeName) -> Op
     serde_json::from_str(node.metadata.annotations?.get(TYPE_ANNOTATION)?).ok()
 }
 
-/// Keeps the condition true to the pool until the agent ends.
+/// A condition of the node, as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Condition {
+    kind: &'static str,
+    holds: bool,
+    reason: &'static str,
+    message: String,
+}
+
+/// Keeps the conditions true until the agent ends: `SufficientIP` to the pool, `NetworkPolicyReady` to what is in force.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let mut written: Option<bool> = None;
+    let mut written: Vec<Condition> = Vec::new();
     let mut age = Duration::ZERO;
     loop {
-        let sufficient = shared.sufficient(&shared.state());
-        if (written != Some(sufficient) || age >= HEARTBEAT) && shared.write_condition(sufficient).await {
-            if written == Some(!sufficient) {
+        let wanted = shared.conditions();
+        if (written != wanted || age >= HEARTBEAT) && shared.write_conditions(&wanted).await {
+            let flipped =
+                |new: &Condition| written.iter().any(|old| old.kind == new.kind && old.holds != new.holds);
+            if wanted.iter().any(flipped) {
                 shared.ports.probe.sometimes("condition-changed");
             }
-            (written, age) = (Some(sufficient), Duration::ZERO);
+            (written, age) = (wanted, Duration::ZERO);
         }
         let wait = shared.ports.entropy.jitter(LOOK, 0.2);
         sleep(wait).await;
@@ -47,23 +58,42 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    async fn write_condition(&self, sufficient: bool) -> bool {
+    fn conditions(&self) -> Vec<Condition> {
+        let holds = self.sufficient(&self.state());
+        let reason = if holds { "SufficientIP" } else { "InsufficientIP" };
+        let mut conditions = vec![Condition { kind: "SufficientIP", holds, reason, message: String::new() }];
+        conditions.extend(self.policy().map(|policy| {
+            let (holds, reason, message) = match policy.status().phase {
+                Phase::Serving => (true, "PolicyInForce", String::new()),
+                Phase::Loading => (false, "PolicyLoading", "policies have not all been seen yet".into()),
+                Phase::Degraded(why) => (false, "PolicyNotPublished", why),
+            };
+            Condition { kind: "NetworkPolicyReady", holds, reason, message }
+        }));
+        conditions
+    }
+
+    async fn write_conditions(&self, conditions: &[Condition]) -> bool {
         let api: Api<Node> = Api::all(self.ports.kube.clone());
-        let (status, reason) =
-            if sufficient { ("True", "SufficientIP") } else { ("False", "InsufficientIP") };
-        let patch = serde_json::json!({"status": {"conditions": [{
-            "type": "SufficientIP",
-            "status": status,
-            "reason": reason,
-            "message": "",
-        }]}});
+        let conditions: Vec<serde_json::Value> = conditions
+            .iter()
+            .map(|it| {
+                serde_json::json!({
+                    "type": it.kind,
+                    "status": if it.holds { "True" } else { "False" },
+                    "reason": it.reason,
+                    "message": it.message,
+                })
+            })
+            .collect();
+        let patch = serde_json::json!({"status": {"conditions": conditions}});
         let patch = Patch::Strategic(&patch);
         let params = PatchParams::default();
         let call = api.patch_status(self.settings.node.as_str(), &params, &patch);
         match timeout(CALL, call).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => {
-                tracing::debug!(%error, "condition not written");
+                tracing::debug!(%error, "conditions not written");
                 false
             }
             Err(_) => false,

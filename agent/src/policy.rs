@@ -14,20 +14,40 @@ mod watch;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use ipnet::IpNet;
 use terway_core::{entropy::Entropy, spawn, spawn::Spawner};
 use terway_policy::{compile::NodeRule, model::Name, port::PolicyMaps};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch as watch_channel};
 
 use self::feed::Input;
+pub use self::feed::{METADATA_ANNOTATION, ROUTER_ANNOTATION};
 
 /// Changes that wait for the engine; watches wait when it is behind.
 const BACKLOG: usize = 1024;
 /// How long a full map is left alone before all is compiled anew.
 const FULL_REST: Duration = Duration::from_secs(60);
+
+/// What is told of each change of policy.
+pub trait PolicyMeter: Send + Sync {
+    /// A policy was seen and is in force, so long after.
+    fn synced(&self, after: Duration);
+    /// What was wanted could not be put in force.
+    fn failed(&self);
+}
+
+/// Nobody counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoMeter;
+
+impl PolicyMeter for NoMeter {
+    fn synced(&self, _: Duration) {}
+    fn failed(&self) {}
+}
 
 /// What the engine works with.
 #[derive(Clone)]
@@ -37,6 +57,7 @@ pub struct PolicyPorts {
     pub maps: Arc<dyn PolicyMaps>,
     pub entropy: Arc<dyn Entropy>,
     pub spawner: Arc<dyn Spawner>,
+    pub meter: Arc<dyn PolicyMeter>,
 }
 
 /// How policy is enforced on this node.
@@ -50,6 +71,16 @@ pub struct PolicySettings {
     pub node_rules: Vec<NodeRule>,
     /// Ticks of the maps' clock per second.
     pub hz: u32,
+    /// Folder in which the programs are pinned.
+    pub pins: PathBuf,
+    /// Ranges of addresses of services, which are translated behind the pods' links.
+    pub services: Vec<IpNet>,
+    /// Bit of a packet's mark that says "not judged yet"; 0 where no services are known.
+    pub pending_mark: u32,
+    /// Denied packets told as events, per second and processor, at most.
+    pub event_rate: u32,
+    /// One of so many new flows is told as an event; 0 is none.
+    pub sample: u32,
 }
 
 /// A pod's place on the node.
@@ -101,6 +132,7 @@ pub struct PolicyStatus {
 pub struct Policy {
     to: Arc<Mutex<mpsc::Sender<Input>>>,
     status: Arc<Mutex<PolicyStatus>>,
+    served: watch_channel::Sender<bool>,
 }
 
 /// The engine's scope has ended.
@@ -113,7 +145,8 @@ impl Policy {
     pub fn start(ports: PolicyPorts, settings: PolicySettings, places: Vec<Place>) -> Self {
         let (to, from) = mpsc::channel(BACKLOG);
         let status = Arc::new(Mutex::new(PolicyStatus::default()));
-        let policy = Self { to: Arc::new(Mutex::new(to)), status };
+        let (served, _) = watch_channel::channel(false);
+        let policy = Self { to: Arc::new(Mutex::new(to)), status, served };
         let spawner = ports.spawner.clone();
         spawn::spawn(&spawner, "policy", supervise(policy.clone(), ports, settings, places, from));
         policy
@@ -130,6 +163,17 @@ impl Policy {
     /// Takes a pod's endpoint away.
     pub async fn unbind(&self, link: u32) -> Result<(), PolicyEnded> {
         self.sender().send(Input::Unbind { link }).await.map_err(|_| PolicyEnded)
+    }
+
+    /// Whether everything that is wanted has been in force once.
+    pub fn has_served(&self) -> bool {
+        *self.served.borrow()
+    }
+
+    /// Resolves when everything that is wanted has been in force once.
+    pub async fn served(&self) {
+        // The sender is ours.
+        let _ = self.served.subscribe().wait_for(|served| *served).await;
     }
 
     /// What it is at.
@@ -164,6 +208,7 @@ async fn supervise(
             status.phase = Phase::Degraded(error);
             status.failed += 1;
         });
+        ports.meter.failed();
         // Old watches end with their channel; binds go on meanwhile, locked.
         let (to, next) = mpsc::channel(BACKLOG);
         *policy.to.lock().unwrap_or_else(PoisonError::into_inner) = to;

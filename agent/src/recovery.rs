@@ -123,6 +123,7 @@ async fn finish(
     if fresh {
         shared.take_stock(limits).await?;
     }
+    shared.start_policy().await.map_err(RecoveryError::Host)?;
     // After a boot the kernel has nothing of what the records say.
     shared.set_up_enis().await;
     shared.resume(stored.intents);
@@ -337,6 +338,7 @@ fn adopted_allocation(pool: &Pool, endpoint: &Endpoint) -> Option<Allocation> {
         eni,
         network: String::new(),
         bandwidth: Bandwidth::default(),
+        link: 0,
         made: None,
     })
 }

@@ -90,6 +90,8 @@ pub(crate) async fn alloc_ip(
         }
     }
     let (granted, source) = obtain(shared, claim, deadline).await?;
+    // The pod's policy is in force before its address is told to anybody, and so before its link is there.
+    shared.govern(&granted.allocation).await?;
     if !terway_core::bug!(shared.ports.probe, CommitAfterReply) {
         granted.ticket.durable().await.map_err(stopping)?;
     }
@@ -106,6 +108,7 @@ async fn repeat(shared: &Shared, allocation: &Allocation) -> Result<Option<Alloc
         // The record may still be on its way to the disk: an empty write waits behind it.
         (conf, shared.store.submit(Vec::new()))
     };
+    shared.govern(allocation).await?;
     ticket.durable().await.map_err(stopping)?;
     Ok(Some(AllocIpReply { net_confs: vec![conf], source: Source::Record }))
 }
@@ -117,14 +120,16 @@ async fn take_over(
     claim: &Claim,
     old: &Allocation,
 ) -> Result<Option<AllocIpReply>, RpcError> {
-    let (conf, ticket) = {
+    let (allocation, conf, ticket) = {
         let mut state = shared.state();
         // It may have been freed while the pod was read.
         if state.pool.allocation(&old.key()).is_none() {
             return Ok(None);
         }
         let same = old.uid == claim.uid && old.ifname == claim.ifname;
-        let Some(conf) = shared.net_conf(&state.pool, old).filter(|_| same) else {
+        let link = shared.fresh_link(&state.pool);
+        let renewed = Allocation { link, ..old.clone() };
+        let Some(conf) = shared.net_conf(&state.pool, &renewed).filter(|_| same) else {
             shared.ports.probe.sometimes("pod-recreated-under-its-name");
             shared.surrender(&mut state, &old.key());
             return Ok(None);
@@ -136,12 +141,14 @@ async fn take_over(
             network: claim.network.clone(),
             bandwidth: claim.bandwidth,
             made: Some(shared.moment()),
-            ..old.clone()
+            ..renewed
         };
         state.pool.bind(allocation.clone());
-        let writes = vec![Write::DropAllocation(old.key()), Write::PutAllocation(allocation)];
-        (conf, shared.store.submit(writes))
+        let writes = vec![Write::DropAllocation(old.key()), Write::PutAllocation(allocation.clone())];
+        let ticket = shared.store.submit(writes);
+        (allocation, conf, ticket)
     };
+    shared.regovern(old.link, &allocation).await?;
     ticket.durable().await.map_err(stopping)?;
     Ok(Some(AllocIpReply { net_confs: vec![conf], source: Source::Record }))
 }

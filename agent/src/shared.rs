@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ use crate::{
     calls::Pacing,
     describe::Describer,
     pods::PodCache,
+    policy::Policy,
     pool::{Mono, Pool},
     store::{Allocation, Cooling, Moment, Store, Ticket, Write},
 };
@@ -43,6 +44,7 @@ pub(crate) struct Claim {
 
 /// An address that was given to a claim; the ticket tells when that is durable.
 pub(crate) struct Granted {
+    pub(crate) allocation: Allocation,
     pub(crate) conf: NetConf,
     pub(crate) ticket: Ticket,
 }
@@ -79,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) untidy: Notify,
     /// Pods with a request under way.
     pub(crate) processing: Mutex<BTreeSet<PodKey>>,
+    policy: OnceLock<Policy>,
     state: Mutex<State>,
     started: Instant,
     booted: Duration,
@@ -110,6 +113,7 @@ impl Shared {
             doubt: Notify::new(),
             untidy: Notify::new(),
             processing: Mutex::default(),
+            policy: OnceLock::new(),
             state: Mutex::new(State {
                 pool,
                 waiters: VecDeque::new(),
@@ -122,6 +126,17 @@ impl Shared {
 
     pub(crate) fn config(&self) -> &AgentConfig {
         &self.settings.config
+    }
+
+    /// The policy engine, where policy is enforced.
+    pub(crate) fn policy(&self) -> Option<&Policy> {
+        self.policy.get()
+    }
+
+    /// The engine is started once, when the records are there.
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        // Nobody else sets it.
+        let _ = self.policy.set(policy);
     }
 
     /// The state. A poisoned lock means that a panic left it half changed; there is no going on.
@@ -177,21 +192,23 @@ impl Shared {
             eni,
             network: claim.network.clone(),
             bandwidth: claim.bandwidth,
+            link: self.fresh_link(&state.pool),
             made: Some(self.moment()),
         };
         state.pool.bind(allocation.clone());
         let conf = self.net_conf(&state.pool, &allocation)?;
         let mut writes = vec![Write::DropCooling(ips.v4)];
         if !terway_core::bug!(self.ports.probe, SkipStoreWrite) {
-            writes.push(Write::PutAllocation(allocation));
+            writes.push(Write::PutAllocation(allocation.clone()));
         }
         let ticket = self.store.submit(writes);
-        Some(Granted { conf, ticket })
+        Some(Granted { allocation, conf, ticket })
     }
 
     /// Takes an address from whom it belongs to and lets it cool.
     pub(crate) fn surrender(&self, state: &mut State, key: &str) -> Option<Ticket> {
         let allocation = state.pool.unbind(key)?;
+        self.ungovern(allocation.link);
         let now = self.now();
         let mut rest = self.config().pool.cooldown;
         if terway_core::bug!(self.ports.probe, NoCooling) {
@@ -227,6 +244,7 @@ impl Shared {
             gateway6: allocation.ips.v6.and(eni.gateway6),
             extra_routes: self.config().extra_routes.clone(),
             bandwidth: allocation.bandwidth,
+            guard: self.guard(allocation),
         })
     }
 
@@ -246,6 +264,8 @@ impl Shared {
             default_route: conf.default_route,
             extra_routes: conf.extra_routes,
             bandwidth: conf.bandwidth,
+            // A pod from before policy was enforced passes as before, until its own policy is in force.
+            guard: conf.guard.filter(|_| self.policy().is_some_and(Policy::has_served)),
         })
     }
 }

@@ -97,6 +97,7 @@ fn allocation(serial: u32) -> Allocation {
         eni: "eni-bp1abcdefgh".into(),
         network: "terway".into(),
         bandwidth: terway_core::host::Bandwidth::default(),
+        link: 0,
         made: Some(terway_agent::store::Moment {
             boot_id: 0x0123_4567_89ab_cdef,
             ms: 86_400_000 + u64::from(serial),

@@ -93,6 +93,7 @@ impl Call<'_> {
             default_route: conf.default_route,
             extra_routes: conf.extra_routes.clone(),
             bandwidth: datapath.bandwidth.unwrap_or(conf.bandwidth),
+            guard: conf.guard.clone(),
         }
     }
 
@@ -123,6 +124,7 @@ impl Call<'_> {
             default_route: false,
             extra_routes: Vec::new(),
             bandwidth: Bandwidth::default(),
+            guard: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeSet,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
 };
 
 use async_trait::async_trait;
@@ -49,6 +50,15 @@ impl Bandwidth {
     }
 }
 
+/// What policy needs of a pod's host link.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Guard {
+    /// Index that the host link has, or is to be made with.
+    pub link: u32,
+    /// Folder in which the programs are pinned that are to be on it.
+    pub pins: PathBuf,
+}
+
 /// What a pod's interface is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodNet {
@@ -72,6 +82,8 @@ pub struct PodNet {
     pub extra_routes: Vec<IpNet>,
     /// Limits of its traffic.
     pub bandwidth: Bandwidth,
+    /// What policy needs; none where it is not enforced.
+    pub guard: Option<Guard>,
 }
 
 /// A secondary ENI, as the agent knows it.
@@ -88,6 +100,8 @@ pub struct Nic {
 pub struct Endpoint {
     /// Name of the host link, `cali` and eleven hexadecimal digits.
     pub link: String,
+    /// Its index.
+    pub index: u32,
     /// Sandbox it was made for, kept as the link's alias.
     pub container: Option<ContainerId>,
     /// Addresses routed to it.
@@ -108,7 +122,8 @@ pub struct Owners {
 /// What was put right, or removed; and what the kernel refused, in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mended {
-    /// Kind of each object that was changed: `link`, `address`, `route`, `rule`, `neighbour`, `setting`, `queue`.
+    /// Kind of each object that was changed: `link`, `address`, `route`, `rule`, `neighbour`, `setting`, `queue`,
+    /// `program`.
     pub objects: Vec<&'static str>,
     /// One text for each change that was not possible; the others were made.
     pub refused: Vec<String>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     address::PodIps,
     cause::Cause,
-    host::Bandwidth,
+    host::{Bandwidth, Guard},
     id::{ContainerId, EniId, Mac, PodKey, PodUid},
 };
 
@@ -76,6 +76,9 @@ pub struct NetConf {
     /// Limits of the pod's traffic.
     #[serde(default, skip_serializing_if = "Bandwidth::is_unlimited")]
     pub bandwidth: Bandwidth,
+    /// What policy needs of the host link; none where it is not enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 /// `ReleaseIPRequest`.

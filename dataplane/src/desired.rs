@@ -5,7 +5,10 @@
 //! even ask before the host end's link-local address has passed duplicate detection, a second or two), and
 //! `net.ipv6.conf.all.forwarding` is set, without which the kernel forwards no IPv6 at all.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
 
 use ipnet::IpNet;
 use terway_core::id::Mac;
@@ -14,8 +17,8 @@ use crate::{
     name,
     pod::{EniLink, EniNet, HostFacts, PodNet},
     state::{
-        Address, Link, LinkKind, MAIN_TABLE, Neighbour, NetState, Qdisc, QdiscKind, Route, Rule, Select,
-        Side, Tbf,
+        Address, Hook, Link, LinkKind, MAIN_TABLE, Neighbour, NetState, Program, Qdisc, QdiscKind, Route,
+        Rule, Select, Side, Tbf,
     },
 };
 
@@ -85,6 +88,9 @@ pub fn desired(pod: &PodNet, facts: &HostFacts) -> Result<NetState, DesiredError
         host_side(&mut state.host, pod, &host_name, ip, eni_table(eni.index));
     }
     host_sysctls(&mut state.host, &[&host_name, &eni.name], pod.ips.v6.is_some());
+    if let Some(guard) = &pod.guard {
+        programs(&mut state.host, &host_name, &Hook::POD, &guard.pins);
+    }
     bucket(&mut state.pod, &pod.ifname, pod.bandwidth.egress, mtu);
     bucket(&mut state.host, &host_name, pod.bandwidth.ingress, mtu);
     Ok(state)
@@ -97,7 +103,10 @@ pub fn desired_eni(eni: &EniNet, facts: &HostFacts) -> Result<Side, DesiredError
     let dev = &link.name;
     let mut side = Side::default();
     let mtu = mtu(eni.mtu, facts)?;
-    side.links.insert(dev.clone(), Link { mac: eni.mac, mtu, up: true, alias: None, kind: LinkKind::Nic });
+    side.links.insert(
+        dev.clone(),
+        Link { mac: eni.mac, mtu, up: true, alias: None, index: 0, kind: LinkKind::Nic },
+    );
     side.addresses.insert(Address { dev: dev.clone(), net: host_net(eni.node_ip.into()) });
     let table = eni_table(link.index);
     for gateway in eni.gateway.iter() {
@@ -108,6 +117,9 @@ pub fn desired_eni(eni: &EniNet, facts: &HostFacts) -> Result<Side, DesiredError
         }
         let dst = default_of(gateway);
         side.routes.insert(Route { table, dst, dev: dev.clone(), via: Some(gateway) });
+    }
+    if let Some(pins) = &eni.pins {
+        programs(&mut side, dev, &[Hook::Exit], pins);
     }
     let v6 = eni.gateway.v6.is_some();
     if v6 {
@@ -126,10 +138,12 @@ fn links(state: &mut NetState, pod: &PodNet, host_name: &str, mtu: u32) {
         mtu,
         up: true,
         alias,
+        index: 0,
         kind: LinkKind::Veth { peer: Some(peer.to_string()) },
     };
     let alias = name::alias(&pod.container, &pod.ifname);
-    let host = end(name::host_mac(&pod.container, &pod.ifname), Some(alias), &pod.ifname);
+    let mut host = end(name::host_mac(&pod.container, &pod.ifname), Some(alias), &pod.ifname);
+    host.index = pod.guard.as_ref().map_or(0, |guard| guard.link);
     let inner = end(name::pod_mac(&pod.container, &pod.ifname), None, host_name);
     state.host.links.insert(host_name.to_string(), host);
     state.pod.links.insert(pod.ifname.clone(), inner);
@@ -201,6 +215,11 @@ fn host_sysctls(side: &mut Side, links: &[&str], v6: bool) {
 
 fn set(side: &mut Side, key: String, value: u32) {
     side.sysctls.insert(key, value);
+}
+
+fn programs(side: &mut Side, dev: &str, hooks: &[Hook], pins: &Path) {
+    let on_link = |hook: &Hook| Program { dev: dev.into(), hook: *hook, pins: pins.into() };
+    side.programs.extend(hooks.iter().map(on_link));
 }
 
 fn bucket(side: &mut Side, dev: &str, rate: u64, mtu: u32) {

@@ -1,8 +1,8 @@
 //! The changes that lead from one network state to another.
 //!
 //! Order is what the kernel accepts: removals first and backwards (rules, routes, neighbours, queues, addresses,
-//! links), then, for the pod's side before the host's, link, MTU, alias, settings, addresses, queue, up,
-//! neighbours, routes, rules. The pod's side comes first so that nobody is routed to a pod that is not ready.
+//! links), then, for the pod's side before the host's, link, MTU, alias, settings, programs, addresses, queue, up,
+//! neighbours, routes, rules. No packet passes a link before its programs are on it. The pod's side comes first so that nobody is routed to a pod that is not ready.
 //!
 //! Settings that are not wanted stay: there is no "no value", and others may rely on them. NICs are never made
 //! or removed, and no link is taken down.
@@ -138,8 +138,9 @@ fn additions(ops: &mut Vec<NetOp>, place: Place, left: &NetState, desired: &NetS
         }
     }
     let missing: Vec<Object> = want.objects().filter(|object| !have.has(object)).collect();
-    let (before, after): (Vec<Object>, Vec<Object>) =
-        missing.into_iter().partition(|object| matches!(object, Object::Address(_) | Object::Qdisc(_)));
+    let (before, after): (Vec<Object>, Vec<Object>) = missing
+        .into_iter()
+        .partition(|object| matches!(object, Object::Program(_) | Object::Address(_) | Object::Qdisc(_)));
     for object in before {
         push(Change::Add(object));
     }

@@ -166,6 +166,7 @@ fn subject(object: &Object) -> String {
         Object::Qdisc(it) => format!("qdisc of {}", it.dev),
         Object::Neighbour(it) => format!("neighbour {} on {}", it.ip, it.dev),
         Object::Route(it) => format!("route {} in table {}", it.dst, it.table),
+        Object::Program(it) => format!("program {} of {}", it.hook, it.dev),
         Object::Rule(it) => format!("rule {} with priority {}", it.select, it.priority),
     }
 }

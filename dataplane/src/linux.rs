@@ -12,6 +12,7 @@ pub mod direct;
 mod encode;
 pub mod host;
 pub mod netns;
+mod program;
 pub mod rtnl;
 mod run;
 mod snapshot;

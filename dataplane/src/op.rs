@@ -8,7 +8,7 @@ use std::fmt;
 use terway_core::id::Mac;
 
 use crate::state::{
-    Address, Link, LinkKind, Neighbour, NetState, Place, Qdisc, QdiscKind, Route, Rule, Side,
+    Address, Link, LinkKind, Neighbour, NetState, Place, Program, Qdisc, QdiscKind, Route, Rule, Side,
 };
 
 /// A change in one namespace.
@@ -102,6 +102,8 @@ pub enum Object {
     Route(Route),
     /// A rule.
     Rule(Rule),
+    /// A policy program.
+    Program(Program),
 }
 
 impl Change {
@@ -121,6 +123,7 @@ impl Change {
                 Object::Neighbour(_) => "neighbour",
                 Object::Route(_) => "route",
                 Object::Rule(_) => "rule",
+                Object::Program(_) => "program",
             },
         }
     }
@@ -134,6 +137,7 @@ impl Object {
             Self::Qdisc(it) => Some(&it.dev),
             Self::Neighbour(it) => Some(&it.dev),
             Self::Route(it) => Some(&it.dev),
+            Self::Program(it) => Some(&it.dev),
             Self::Rule(_) => None,
         }
     }
@@ -142,8 +146,9 @@ impl Object {
 impl Side {
     /// Everything that is added and removed whole, in the order of adding.
     pub fn objects(&self) -> impl Iterator<Item = Object> {
-        let on_links = self.addresses.iter().cloned().map(Object::Address);
+        let on_links = self.programs.iter().cloned().map(Object::Program);
         on_links
+            .chain(self.addresses.iter().cloned().map(Object::Address))
             .chain(self.qdiscs.iter().cloned().map(Object::Qdisc))
             .chain(self.neighbours.iter().cloned().map(Object::Neighbour))
             .chain(self.routes.iter().cloned().map(Object::Route))
@@ -158,6 +163,7 @@ impl Side {
             Object::Neighbour(it) => self.neighbours.contains(it),
             Object::Route(it) => self.routes.contains(it),
             Object::Rule(it) => self.rules.contains(it),
+            Object::Program(it) => self.programs.contains(it),
         }
     }
 
@@ -169,6 +175,7 @@ impl Side {
             Object::Neighbour(it) => self.neighbours.insert(it),
             Object::Route(it) => self.routes.insert(it),
             Object::Rule(it) => self.rules.insert(it),
+            Object::Program(it) => self.programs.insert(it),
         };
     }
 
@@ -180,6 +187,7 @@ impl Side {
             Object::Neighbour(it) => self.neighbours.remove(it),
             Object::Route(it) => self.routes.remove(it),
             Object::Rule(it) => self.rules.remove(it),
+            Object::Program(it) => self.programs.remove(it),
         };
     }
 
@@ -294,6 +302,7 @@ impl fmt::Display for Object {
             Self::Neighbour(it) => write!(f, "neighbour {it}"),
             Self::Route(it) => write!(f, "route {it}"),
             Self::Rule(it) => write!(f, "rule {it}"),
+            Self::Program(it) => write!(f, "program {it}"),
         }
     }
 }

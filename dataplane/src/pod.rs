@@ -1,8 +1,8 @@
 //! What is asked of the dataplane: a pod's interface, an ENI, and the facts of the node they depend on.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
-pub use terway_core::host::{Bandwidth, Gateways, PodNet};
+pub use terway_core::host::{Bandwidth, Gateways, Guard, PodNet};
 use terway_core::id::Mac;
 
 /// What a secondary ENI is to be on the host.
@@ -16,6 +16,8 @@ pub struct EniNet {
     pub node_ip: Ipv4Addr,
     /// MTU in bytes; 0 takes that of the node's primary interface.
     pub mtu: u32,
+    /// Folder of pins, where policy is enforced: nothing that is not judged leaves by an ENI.
+    pub pins: Option<PathBuf>,
 }
 
 /// An ENI as the host's kernel shows it.

@@ -44,6 +44,7 @@ pub fn of_eni(host: &Side, link: &str, gateways: &[IpAddr]) -> Side {
     let ours = |route: &&Route| route.table > ENI_TABLE_BASE || to_gateway(route.dst);
     let mut side = Side {
         addresses: host.addresses.iter().filter(|it| it.dev == link).cloned().collect(),
+        programs: host.programs.iter().filter(|it| it.dev == link).cloned().collect(),
         routes: host.routes.iter().filter(|it| it.dev == link).filter(ours).cloned().collect(),
         ..Side::default()
     };
@@ -63,6 +64,7 @@ pub fn endpoints(host: &Side) -> Vec<Endpoint> {
     let ends = host.links.iter().filter(|(name, _)| name.starts_with(name::HOST_PREFIX));
     ends.map(|(link, end)| Endpoint {
         link: link.clone(),
+        index: end.index,
         container: name::owner(link, end.alias.as_deref(), end.mac).map(|(container, _)| container),
         addresses: routed(link),
     })
@@ -76,6 +78,7 @@ fn on_link(from: &Side, link: &str) -> Side {
         addresses: from.addresses.iter().filter(|it| it.dev == link).cloned().collect(),
         neighbours: from.neighbours.iter().filter(|it| it.dev == link).cloned().collect(),
         routes: from.routes.iter().filter(|it| it.dev == link).cloned().collect(),
+        programs: from.programs.iter().filter(|it| it.dev == link).cloned().collect(),
         qdiscs: from.qdiscs.iter().filter(|it| it.dev == link).cloned().collect(),
         ..Side::default()
     }

@@ -7,10 +7,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
+    path::PathBuf,
 };
 
 use ipnet::IpNet;
 use terway_core::id::Mac;
+pub use terway_guard::Hook;
 
 /// The kernel's main routing table.
 pub const MAIN_TABLE: u32 = 254;
@@ -93,6 +95,8 @@ pub struct Side {
     pub qdiscs: BTreeSet<Qdisc>,
     /// Settings below `/proc/sys`, by path.
     pub sysctls: BTreeMap<String, u32>,
+    /// Policy programs on links.
+    pub programs: BTreeSet<Program>,
 }
 
 /// A network interface.
@@ -106,6 +110,8 @@ pub struct Link {
     pub up: bool,
     /// Free text kept with it.
     pub alias: Option<String>,
+    /// Index that it is made with; 0 leaves that to the kernel, and is what is seen.
+    pub index: u32,
     /// What it is.
     pub kind: LinkKind,
 }
@@ -227,6 +233,23 @@ impl Tbf {
         let waiting = u128::from(rate) * u128::from(TBF_LATENCY_MS) / 1000;
         let limit = u32::try_from(waiting + u128::from(burst)).unwrap_or(u32::MAX);
         Self { rate, burst, limit, minburst: mtu }
+    }
+}
+
+/// A policy program on a link: the one that is pinned now, not one of its name that was pinned before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Program {
+    /// Link it is on.
+    pub dev: String,
+    /// Which one, and so where on the link.
+    pub hook: Hook,
+    /// Folder of the pins.
+    pub pins: PathBuf,
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} dev {}", self.hook, self.dev)
     }
 }
 

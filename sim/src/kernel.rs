@@ -65,7 +65,7 @@ impl Kernel {
         }
         let name = format!("eth{}", self.made);
         self.made += 1;
-        let link = Link { mac, mtu: MTU, up: false, alias: None, kind: LinkKind::Nic };
+        let link = Link { mac, mtu: MTU, up: false, alias: None, index: 0, kind: LinkKind::Nic };
         self.host.links.insert(name.clone(), link);
         self.nics.insert(mac, (self.made + 1, name));
     }
@@ -271,7 +271,7 @@ impl Kernel {
 }
 
 fn eni_net(nic: &Nic) -> EniNet {
-    EniNet { mac: nic.mac, gateway: nic.gateway, node_ip: Ipv4Addr::new(192, 0, 2, 1), mtu: MTU }
+    EniNet { mac: nic.mac, gateway: nic.gateway, node_ip: Ipv4Addr::new(192, 0, 2, 1), mtu: MTU, pins: None }
 }
 
 /// Makes one change, or refuses it.
@@ -378,6 +378,7 @@ mod tests {
             default_route: true,
             extra_routes: Vec::new(),
             bandwidth: Bandwidth::default(),
+            guard: None,
         };
         for n in [1, 2] {
             kernel.add_pod(&pod(n)).expect("built");

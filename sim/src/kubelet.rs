@@ -280,6 +280,7 @@ impl PodTask {
                 default_route: conf.default_route,
                 extra_routes: conf.extra_routes.clone(),
                 bandwidth: conf.bandwidth,
+                guard: conf.guard.clone(),
             })?;
         }
         Ok(())

@@ -289,6 +289,7 @@ impl SimNode {
             spawner: Arc::new(ScopeSpawner(scope.clone())),
             probe,
             kube: reach.kube,
+            policy: None,
         };
         let settings = Settings { node: self.name.clone(), config: world.agent_config() };
         world.trace.event(self.name.as_str(), format_args!("agent starts, incarnation {incarnation}"));

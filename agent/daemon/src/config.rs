@@ -2,6 +2,8 @@
 //!
 //! A key that has no effect here is told as a warning, never passed over: silence would be a promise.
 
+pub(crate) mod policy;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -14,6 +16,7 @@ use terway_core::{
     id::VSwitchId,
 };
 
+use self::policy::PolicyConf;
 use crate::{
     conflist::{self, ConflistError},
     options::Options,
@@ -31,16 +34,24 @@ const ALIASES: [(&str, &str); 4] = [
 ];
 
 /// Keys that are read here and not by the pool.
-const READ_HERE: [&str; 7] =
-    ["access_key", "access_secret", "region_id", "backend_type", "vswitch_ids", "version", "ipam_config"];
+const READ_HERE: [&str; 9] = [
+    "access_key",
+    "access_secret",
+    "region_id",
+    "backend_type",
+    "vswitch_ids",
+    "version",
+    "ipam_config",
+    "ebpf_config",
+    "service_cidr",
+];
 
 /// Keys of the original that change nothing in this agent, and why.
-const WITHOUT_EFFECT: [(&str, &str); 12] = [
+const WITHOUT_EFFECT: [(&str, &str); 11] = [
     ("eniip_virtual_type", "pods are attached by veth"),
     ("zone_aware", "it is always so"),
     ("cross_zone_routing", "the VPC routes between zones"),
     ("disable_device_plugin", "shared ENIs need none"),
-    ("service_cidr", "kube-proxy routes services"),
     ("prefix", "it is obsolete"),
     ("kube_client_qps", "calls are paced by the API server"),
     ("kube_client_burst", "calls are paced by the API server"),
@@ -121,6 +132,8 @@ pub(crate) struct Loaded {
     pub(crate) key: Option<(String, String)>,
     /// The CNI list.
     pub(crate) conflist: Value,
+    /// How policy is enforced.
+    pub(crate) policy: PolicyConf,
     /// What was passed over, and why.
     pub(crate) warnings: Vec<String>,
 }
@@ -139,14 +152,14 @@ pub(crate) fn load(options: &Options) -> Result<Loaded, LoadError> {
     };
     let text =
         fs::read_to_string(&path).map_err(|source| LoadError::Unreadable { path: path.clone(), source })?;
-    let mut loaded = read(&path, &text)?;
-    loaded.conflist = conflist::make(options.cni_conf_template.as_deref(), &options.socket)?;
+    let conflist = conflist::make(options.cni_conf_template.as_deref(), &options.socket)?;
+    let mut loaded = read(&path, &text, conflist, options.disable_policy)?;
     let gates = options.feature_gates.split(',').map(str::trim).filter(|gate| !gate.is_empty());
     loaded.warnings.extend(gates.map(|gate| format!("feature gate `{gate}` has no effect in this agent")));
     Ok(loaded)
 }
 
-fn read(path: &Path, text: &str) -> Result<Loaded, LoadError> {
+fn read(path: &Path, text: &str, conflist: Value, no_policy: bool) -> Result<Loaded, LoadError> {
     let invalid = |source| LoadError::Invalid { path: path.into(), source };
     let mut document: Map<String, Value> =
         serde_json::from_str(text).map_err(|error| invalid(ConfigError::Malformed(error.to_string())))?;
@@ -189,6 +202,8 @@ fn read(path: &Path, text: &str) -> Result<Loaded, LoadError> {
         }
     };
     let region = text_of("region_id")?;
+    let policy = PolicyConf::read(&document, &conflist, no_policy)
+        .map_err(|(key, value, allowed)| refused(key, &value, allowed))?;
     let conf = EniConf::from_json(&Value::Object(document).to_string()).map_err(invalid)?;
     let agent = conf.validate().map_err(invalid)?;
     Budget::new(&agent.rate_limit).map_err(|source| LoadError::Rates { path: path.into(), source })?;
@@ -202,7 +217,7 @@ fn read(path: &Path, text: &str) -> Result<Loaded, LoadError> {
     if agent.vswitches.is_empty() && vswitch_ids.is_empty() {
         warnings.push("eni_conf names no vSwitch: set `vswitches`, or no ENI can be made".into());
     }
-    Ok(Loaded { path: path.into(), agent, vswitch_ids, region, key, conflist: Value::Null, warnings })
+    Ok(Loaded { path: path.into(), agent, vswitch_ids, region, key, conflist, policy, warnings })
 }
 
 /// A value under another spelling. The real key wins, and a contradiction is told.
@@ -257,6 +272,7 @@ impl Loaded {
             ),
             ("region_id", json!(self.region)),
             ("access_key", json!(self.key.as_ref().map(|(id, _)| id))),
+            ("network_policy", self.policy.describe()),
             ("cni", self.conflist.clone()),
             ("warnings", json!(self.warnings)),
         ];
@@ -278,7 +294,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Loaded, LoadError> {
-        super::read(Path::new("/etc/eni/eni_conf"), text)
+        super::read(Path::new("/etc/eni/eni_conf"), text, Value::Null, false)
     }
 
     #[test]

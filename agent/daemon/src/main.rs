@@ -7,6 +7,7 @@
 //! - [`privilege`]: which capabilities are missing.
 //! - [`run`](mod@run): puts everything together, and ends in order.
 //! - [`node`]: what the node is like; [`kubernetes`]: the API server.
+//! - [`policy`]: programs and maps of policy, where this agent enforces it.
 //! - [`service`]: the RPC service over the agent; [`socket`]: where it listens, and who may speak.
 //! - [`spool`]: releases that plugins left while nobody listened.
 //! - [`conflist`]: the CNI configuration, written when pods can be served.
@@ -23,6 +24,7 @@ mod meters;
 mod metrics;
 mod node;
 mod options;
+mod policy;
 mod privilege;
 mod run;
 mod service;
@@ -42,8 +44,9 @@ fn main() -> ExitCode {
         clap_complete::generate(shell, &mut Options::command(), "terway-daemon", &mut std::io::stdout());
         return ExitCode::SUCCESS;
     }
-    log(&options);
-    let loaded = match config::load(&options) {
+    let loaded = config::load(&options);
+    log(&options, loaded.as_ref().is_ok_and(|loaded| loaded.policy.debug));
+    let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(error) => return fail(2, &error),
     };
@@ -90,9 +93,13 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn log(options: &Options) {
+fn log(options: &Options, policy: bool) {
+    let mut directive = options.log_level.directive();
+    if policy {
+        directive.push_str(",terway_agent::policy=debug,terway_policy=debug");
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(options.log_level.directive()));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(directive));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match options.log_format {
         LogFormat::Json => log.json().flatten_event(true).with_current_span(false).init(),

@@ -10,7 +10,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
-use terway_agent::{Agent, store::EniPhase};
+use terway_agent::{Agent, policy::Phase, store::EniPhase};
 
 /// Labels of a figure.
 pub(crate) type Labels = Vec<(&'static str, String)>;
@@ -42,6 +42,12 @@ fn limiter_buckets() -> Histogram {
 
 fn attach_buckets() -> Histogram {
     Histogram::new([1.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0])
+}
+
+fn policy_buckets() -> Histogram {
+    Histogram::new([
+        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0,
+    ])
 }
 
 fn pod_buckets() -> Histogram {
@@ -79,6 +85,15 @@ pub(crate) struct Metrics {
     pub(crate) refused: Counter,
     /// Events that were not sent.
     pub(crate) events_dropped: Counter,
+    /// Seconds from the sight of a policy to its being in force.
+    pub(crate) policy_sync: Histogram,
+    /// Policies, or changes around them, that could not be put in force.
+    pub(crate) policy_errors: Counter,
+    policy_ready: Gauge,
+    policy_rule_sets: Gauge,
+    policy_problems: Gauge,
+    policy_entries: Gauges,
+    policy_room: Gauges,
     pool_total: Gauges,
     pool_idle: Gauges,
     factory_enis: Gauges,
@@ -112,6 +127,13 @@ impl Metrics {
             mended: Counts::default(),
             refused: Counter::default(),
             events_dropped: Counter::default(),
+            policy_sync: policy_buckets(),
+            policy_errors: Counter::default(),
+            policy_ready: Gauge::default(),
+            policy_rule_sets: Gauge::default(),
+            policy_problems: Gauge::default(),
+            policy_entries: Gauges::default(),
+            policy_room: Gauges::default(),
             pool_total: Gauges::default(),
             pool_idle: Gauges::default(),
             factory_enis: Gauges::default(),
@@ -149,6 +171,13 @@ impl Metrics {
             "terway_mended_objects", "Kernel objects put back or removed, by reason and kind", mended;
             "terway_mend_refused", "Changes that the kernel refused", refused;
             "terway_events_dropped", "Kubernetes events that were not sent", events_dropped;
+            "terway_network_policy_sync_duration_seconds", "From the sight of a policy to its being in force", policy_sync;
+            "terway_network_policy_sync_errors", "Changes of policy that could not be put in force", policy_errors;
+            "terway_network_policy_ready", "1 when what the API server shows is in force", policy_ready;
+            "terway_network_policy_rule_sets", "Rule sets in force", policy_rule_sets;
+            "terway_network_policy_problems", "Policies with parts that match nothing", policy_problems;
+            "terway_network_policy_map_entries", "Entries in use, by map", policy_entries;
+            "terway_network_policy_map_room", "Entries that there is room for, by map", policy_room;
             "terway_resource_pool_total_count", "Addresses of this node's ENIs", pool_total;
             "terway_resource_pool_idle_count", "Pods that could be served at once", pool_idle;
             "terway_eniip_factory_eni_count", "ENIs of this node", factory_enis;
@@ -182,6 +211,16 @@ impl Metrics {
             terway_core::address::Stack::Dual => "dual",
         };
         let pool = vec![("type", "eniIp".to_owned()), ("ipStack", stack.to_owned())];
+        if let Some(policy) = &snapshot.policy {
+            self.policy_ready.set(i64::from(policy.phase == Phase::Serving));
+            self.policy_rule_sets.set(count(policy.rule_sets));
+            self.policy_problems.set(count(policy.problems.len()));
+            for (map, entries, room) in &policy.usage {
+                let map = vec![("map", (*map).to_owned())];
+                self.policy_entries.get_or_create(&map).set(*entries as f64);
+                self.policy_room.get_or_create(&map).set(*room as f64);
+            }
+        }
         let counts = snapshot.counts;
         self.pool_total.get_or_create(&pool).set(f64::from(counts.total()));
         self.pool_idle.get_or_create(&pool).set(f64::from(snapshot.idle));
@@ -246,6 +285,8 @@ mod tests {
             "terway_ip_allocation_errors_total{code=\"node-full\"} 1",
             "terway_pod_network_latency_seconds_bucket{le=\"0.025\"} 1",
             "terway_mended_objects_total{reason=\"repair\",object=\"rule\"} 0",
+            "terway_network_policy_sync_duration_seconds_count 0",
+            "terway_network_policy_sync_errors_total 0",
             "terway_eni_total 0",
             "terway_eni_allocated_total 0",
             "terway_ip_allocated_total 0",

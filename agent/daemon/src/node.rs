@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
 };
 
 use terway_core::spawn::{self, Spawner};
@@ -30,20 +31,25 @@ pub(crate) enum NodeError {
     NoAddress(&'static str),
 }
 
-/// The host's kernel, and the task that its messages need.
+/// The host's kernel, and the task that its messages need; and the node's own addresses.
 pub(crate) async fn host(
     spawner: &std::sync::Arc<dyn Spawner>,
     given: Option<Ipv4Addr>,
     mtu: u32,
-) -> Result<Host, NodeError> {
+    pins: Option<PathBuf>,
+) -> Result<(Host, Vec<IpAddr>), NodeError> {
     let (kernel, connection) = Kernel::open().map_err(NodeError::Netlink)?;
     spawn::spawn(spawner, "netlink", connection);
+    let (facts, side) = (kernel.facts().await?, kernel.observe(&[]).await?);
     let node_ip = match given {
         Some(ip) => ip,
-        None => address(&kernel.facts().await?, &kernel.observe(&[]).await?)?,
+        None => address(&facts, &side)?,
     };
     tracing::info!(%node_ip, mtu, "the node's network");
-    Ok(Host::new(kernel, NodeNet { node_ip, mtu }))
+    let primary = facts.primary.and_then(|mac| facts.enis.get(&mac));
+    let on_it = side.addresses.iter().filter(|it| primary.is_some_and(|primary| it.dev == primary.name));
+    let ips = on_it.map(|it| it.net.addr()).chain([node_ip.into()]).collect();
+    Ok((Host::new(kernel, NodeNet { node_ip, mtu, pins }), ips))
 }
 
 /// The first address of the interface that the node's default route leaves by.

@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 use terway_cloud::metadata::DEFAULT_BASE;
 
 /// Node agent of terway-rs: gives pods addresses of the VPC
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Clone, Debug, Parser)]
 #[command(name = "terway-daemon", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 stopped in order, 1 could not start or go on, 2 bad input.\n\
@@ -46,6 +47,12 @@ pub(crate) struct Options {
     /// [default: /etc/eni/10-terway.conflist or /etc/eni/10-terway.conf, or a built-in one]
     #[arg(long, value_name = "FILE")]
     pub(crate) cni_conf_template: Option<PathBuf>,
+    /// Folder of a bpf file system in which programs and maps of policy are pinned
+    #[arg(long, value_name = "DIR", default_value = terway_bpf::programs::PIN_DIRECTORY)]
+    pub(crate) bpf_pin_dir: PathBuf,
+    /// Policy is not enforced by this agent, whatever the configuration says
+    #[arg(long, env = "DISABLE_POLICY", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub(crate) disable_policy: bool,
     /// Address of /healthz, /readyz and /metrics; `off` for none
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9999")]
     pub(crate) listen: Listen,

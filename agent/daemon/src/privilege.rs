@@ -13,6 +13,15 @@ struct Use {
 const NEEDED: [Use; 1] =
     [Use { bit: 12, name: "NET_ADMIN", for_what: "to configure links, routes and rules" }];
 
+/// Without these policy cannot be enforced.
+const NEEDED_FOR_POLICY: [Use; 2] = [
+    Use { bit: 39, name: "BPF", for_what: "to load programs and maps of policy" },
+    Use { bit: 38, name: "PERFMON", for_what: "to load programs that read packets" },
+];
+
+/// Has all of the former two, as before Linux 5.8.
+const SYS_ADMIN: u64 = 1 << 21;
+
 /// Why the daemon cannot work with what it may do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PrivilegeError {
@@ -28,12 +37,13 @@ pub(crate) enum PrivilegeError {
 
 const STATUS: &str = "/proc/self/status";
 
-/// Checks what this process may do.
-pub(crate) fn check() -> Result<(), PrivilegeError> {
+/// Checks what this process may do; more is needed where it enforces policy.
+pub(crate) fn check(policy: bool) -> Result<(), PrivilegeError> {
     let status = std::fs::read_to_string(STATUS).map_err(PrivilegeError::Unknown)?;
     let held = effective(&status)
         .ok_or_else(|| PrivilegeError::Unknown(io::Error::other("there is no line CapEff in it")))?;
-    let missing: Vec<String> = missing(held).map(|it| format!("{} ({})", it.name, it.for_what)).collect();
+    let missing: Vec<String> =
+        missing(held, policy).map(|it| format!("{} ({})", it.name, it.for_what)).collect();
     if missing.is_empty() { Ok(()) } else { Err(PrivilegeError::Missing(missing.join(", "))) }
 }
 
@@ -42,8 +52,9 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-fn missing(held: u64) -> impl Iterator<Item = &'static Use> {
-    NEEDED.iter().filter(move |it| held & (1 << it.bit) == 0)
+fn missing(held: u64, policy: bool) -> impl Iterator<Item = &'static Use> {
+    let more: &[Use] = if policy && held & SYS_ADMIN == 0 { &NEEDED_FOR_POLICY } else { &[] };
+    NEEDED.iter().chain(more).filter(move |it| held & (1 << it.bit) == 0)
 }
 
 #[cfg(test)]
@@ -52,9 +63,13 @@ mod tests {
 
     #[test]
     fn a_missing_capability_is_named() {
-        let names = |held| missing(held).map(|it| it.name).collect::<Vec<_>>();
+        let names = |held| missing(held, false).map(|it| it.name).collect::<Vec<_>>();
         assert_eq!(names(0), ["NET_ADMIN"]);
         assert_eq!(names(1 << 12), Vec::<&str>::new());
+        let names = |held| missing(held, true).map(|it| it.name).collect::<Vec<_>>();
+        assert_eq!(names(1 << 12), ["BPF", "PERFMON"]);
+        assert_eq!(names(1 << 12 | 1 << 38 | 1 << 39), Vec::<&str>::new());
+        assert_eq!(names(1 << 12 | 1 << 21), Vec::<&str>::new());
         assert_eq!(
             effective("Name:\tx\nCapInh:\t0000000000000000\nCapEff:\t0000000000001000\n"),
             Some(1 << 12)

@@ -35,6 +35,7 @@ use crate::{
     metrics::Metrics,
     node::{self, NodeError},
     options::Options,
+    policy::{self, PolicyError},
     privilege::{self, PrivilegeError},
     service::Service,
     socket::{self, SocketError},
@@ -67,6 +68,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Node(#[from] NodeError),
     #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
     Agent(#[from] AgentError),
     #[error(transparent)]
     Conflist(#[from] ConflistError),
@@ -97,7 +100,7 @@ pub(crate) async fn run(options: Options, mut loaded: Loaded) -> Result<(), RunE
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    privilege::check()?;
+    privilege::check(loaded.policy.enabled)?;
     let spawner: Arc<dyn Spawner> = ProcessSpawner::shared();
     let folder = options.socket.parent().unwrap_or(Path::new("/")).to_owned();
     socket::private_folder(&folder)?;
@@ -173,7 +176,16 @@ async fn serve(
     let budget = Budget::new(&loaded.agent.rate_limit)?;
     let meter = Arc::new(CloudMeter(metrics.clone()));
     let cloud: Arc<dyn Cloud> = Arc::new(Budgeted::new(Arc::new(client), budget.share("node"), Some(meter)));
-    let host = node::host(spawner, options.node_ip, conflist::mtu(&loaded.conflist)).await?;
+    let pins = loaded.policy.enabled.then(|| options.bpf_pin_dir.clone());
+    let mtu = conflist::mtu(&loaded.conflist);
+    let (host, ips) = node::host(spawner, options.node_ip, mtu, pins).await?;
+    let policy = if loaded.policy.enabled {
+        let place = policy::Place { name: &name, ips, pins: &options.bpf_pin_dir, kube: &kube };
+        Some(policy::start(&loaded.policy, place, spawner, metrics.clone()).await?)
+    } else {
+        policy::remove(&options.bpf_pin_dir)?;
+        None
+    };
     let metadata = Arc::new(MetadataMeter { inner: metadata, metrics: metrics.clone() });
     let sources = Sources { cloud, metadata };
     place_vswitches(loaded, &sources).await;
@@ -187,6 +199,7 @@ async fn serve(
         spawner: spawner.clone(),
         probe: Arc::new(NoProbe),
         kube: kube.clone(),
+        policy,
     };
     let agent = Agent::start(ports, Settings { node: name.clone(), config: loaded.agent.clone() }).await?;
     let spooled = releases::folder(&options.socket);

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net};
 use terway_core::{
     address::PodIps,
-    host::Bandwidth,
+    host::{Bandwidth, Guard},
     id::{ContainerId, EniId, Mac, PodKey, PodUid},
     rpc::{self, NetConf},
 };
@@ -131,7 +131,18 @@ fn read(conf: &wire::NetConf) -> Result<NetConf, InvalidAnswer> {
         gateway6: parse("GatewayIP.IPv6", &gateway.ipv6, "an IPv6 address")?,
         extra_routes,
         bandwidth: Bandwidth { ingress: pod.ingress, egress: pod.egress },
+        guard: guard(conf)?,
     })
+}
+
+/// A link without programs, or programs without a link, would be one that is not governed.
+fn guard(conf: &wire::NetConf) -> Result<Option<Guard>, InvalidAnswer> {
+    match (conf.link, conf.pins.as_str()) {
+        (0, "") => Ok(None),
+        (0, _) => Err(InvalidAnswer::Missing { field: "Link" }),
+        (_, "") => Err(InvalidAnswer::Missing { field: "Pins" }),
+        (link, pins) => Ok(Some(Guard { link, pins: pins.into() })),
+    }
 }
 
 impl From<&NetConf> for wire::NetConf {
@@ -161,6 +172,8 @@ impl From<&NetConf> for wire::NetConf {
             ifname: conf.ifname.clone(),
             extra_routes: conf.extra_routes.iter().map(|net| wire::Route { dst: net.to_string() }).collect(),
             default_route: conf.default_route,
+            link: conf.guard.as_ref().map_or(0, |guard| guard.link),
+            pins: conf.guard.as_ref().map(|guard| guard.pins.display().to_string()).unwrap_or_default(),
         }
     }
 }

@@ -106,6 +106,12 @@ pub struct NetConf {
     /// `DefaultRoute`.
     #[prost(bool, tag = "6")]
     pub default_route: bool,
+    /// Ours: where policy is enforced, the index that the host link is made with; 0 is none.
+    #[prost(uint32, tag = "100")]
+    pub link: u32,
+    /// Ours: folder in which the programs are pinned that are to be on it.
+    #[prost(string, tag = "101")]
+    pub pins: String,
 }
 
 /// `BasicInfo`.

@@ -52,6 +52,7 @@ impl Backend for Agent {
                     gateway6: None,
                     extra_routes: Vec::new(),
                     bandwidth: terway_core::host::Bandwidth::default(),
+                    guard: None,
                 };
                 Ok(interface::alloc_reply(&[conf]))
             }

@@ -71,6 +71,8 @@ fn net_conf() -> (NetConf, Vec<u8>) {
         ifname: "eth0".into(),
         extra_routes: vec![Route { dst: "10.9.0.0/16".into() }, Route { dst: "10.8.0.0/16".into() }],
         default_route: true,
+        link: 0x4000_0007,
+        pins: "/pins".into(),
     };
     let basic =
         [bytes(1, &pod_ip_bytes), bytes(2, cidr_bytes), bytes(3, &gateway_bytes), bytes(4, service_bytes)];
@@ -93,6 +95,8 @@ fn net_conf() -> (NetConf, Vec<u8>) {
         bytes(5, bytes(1, "10.9.0.0/16")),
         bytes(5, bytes(1, "10.8.0.0/16")),
         number(6, 1),
+        number(100, 0x4000_0007),
+        bytes(101, "/pins"),
     ];
     (conf, encoded.concat())
 }

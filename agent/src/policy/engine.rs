@@ -7,9 +7,9 @@ use std::{
 
 use terway_policy::{
     compile::{Compiler, EndpointSpec, Options, Publication},
-    layout::{CONTROL_TRACK, Control, ENDPOINT_LOCKED, Endpoint, LAYOUT, addr_of, is_v4},
+    layout::{CONTROL_TRACK, CidrKey, Control, ENDPOINT_LOCKED, Endpoint, LAYOUT, PeerKey, addr_of, is_v4},
     manifest::Object,
-    model::Name,
+    model::{Name, Pod},
     op::Op,
     port::{Left, MapsError},
 };
@@ -38,6 +38,10 @@ struct Engine<'a> {
     listed: BTreeSet<Kind>,
     /// UIDs of pods, as the API server has them.
     uids: BTreeMap<Name, String>,
+    /// `ENDPOINT_*` that pods ask for by annotations; most ask for none.
+    flags: BTreeMap<Name, u32>,
+    /// Since when a change of policy waits to be in force.
+    waiting: Option<Instant>,
     control: Option<Control>,
 }
 
@@ -61,9 +65,20 @@ pub(super) async fn run(
         epoch: left.epoch(),
     };
     let compiler = Compiler::new(options);
-    let (listed, uids) = (BTreeSet::new(), BTreeMap::new());
-    let mut engine =
-        Engine { policy, ports, settings, places, compiler, view, left, listed, uids, control: None };
+    let mut engine = Engine {
+        policy,
+        ports,
+        settings,
+        places,
+        compiler,
+        view,
+        left,
+        listed: BTreeSet::new(),
+        uids: BTreeMap::new(),
+        flags: BTreeMap::new(),
+        waiting: None,
+        control: None,
+    };
     engine.run(from).await.err()
 }
 
@@ -100,7 +115,7 @@ pub(super) async fn rest(
                     tracing::warn!(link, "{error}; the endpoint stays until the next start");
                 }
             }
-            Input::Set(_) | Input::Gone(..) | Input::Listed(_) => {}
+            Input::Set { .. } | Input::Gone(..) | Input::Listed(_) => {}
         }
     }
 }
@@ -138,11 +153,12 @@ impl Engine<'_> {
                 // A policy is published by itself, so that its change is exact.
                 let alone = matches!(
                     &input,
-                    Input::Set(Object::Policy(_) | Object::ClusterPolicy(_))
+                    Input::Set { object: Object::Policy(_) | Object::ClusterPolicy(_), .. }
                         | Input::Gone(Kind::Policy | Kind::ClusterPolicy, _)
                 );
                 if alone && self.is_loaded() {
                     self.publish(&mut answers).await?;
+                    self.waiting = Some(Instant::now());
                 }
                 self.take(input, &mut answers)?;
                 if alone && self.is_loaded() {
@@ -162,12 +178,22 @@ impl Engine<'_> {
 
     fn take(&mut self, input: Input, answers: &mut Vec<oneshot::Sender<()>>) -> Result<(), String> {
         match input {
-            Input::Set(Object::Namespace(namespace)) => self.compiler.set_namespace(&namespace),
-            Input::Set(Object::Policy(policy)) => self.compiler.set_policy(&policy),
-            Input::Set(Object::ClusterPolicy(policy)) => self.compiler.set_cluster_policy(&policy),
-            Input::Set(Object::Pod(mut pod)) => {
+            Input::Set { object: Object::Namespace(namespace), .. } => {
+                self.compiler.set_namespace(&namespace);
+            }
+            Input::Set { object: Object::Policy(policy), .. } => self.compiler.set_policy(&policy),
+            Input::Set { object: Object::ClusterPolicy(policy), .. } => {
+                self.compiler.set_cluster_policy(&policy);
+            }
+            Input::Set { object: Object::Pod(mut pod), flags } => {
                 // Of every pod: most are seen before they get a place here.
                 self.uids.insert(pod.name.clone(), pod.uid.clone());
+                if flags == 0 {
+                    self.flags.remove(&pod.name);
+                } else {
+                    self.flags.insert(pod.name.clone(), flags);
+                }
+                self.recognise(&pod);
                 let own: Vec<Place> =
                     self.places.values().filter(|place| place.pod == pod.name).cloned().collect();
                 // Its node gives the address, and knows it before the API server does.
@@ -181,12 +207,13 @@ impl Engine<'_> {
                     self.place(place);
                 }
             }
-            Input::Set(Object::Other { .. }) => {}
+            Input::Set { object: Object::Other { .. }, .. } => {}
             Input::Gone(Kind::Namespace, name) => self.compiler.remove_namespace(&name.name),
             Input::Gone(Kind::Policy, name) => self.compiler.remove_policy(&name),
             Input::Gone(Kind::ClusterPolicy, name) => self.compiler.remove_cluster_policy(&name.name),
             Input::Gone(Kind::Pod, name) => {
                 self.uids.remove(&name);
+                self.flags.remove(&name);
                 self.compiler.remove_pod(&name);
             }
             Input::Listed(kind) => {
@@ -217,6 +244,18 @@ impl Engine<'_> {
         Ok(())
     }
 
+    /// A sandbox that was found in the kernel alone is told by its address whose it is.
+    fn recognise(&mut self, pod: &Pod) {
+        if pod.finished || pod.host_network {
+            return;
+        }
+        let nameless = self.places.values_mut().filter(|place| place.pod.namespace.is_empty());
+        for place in nameless.filter(|place| place.ips.iter().any(|ip| pod.ips.contains(ip))) {
+            place.pod = pod.name.clone();
+            place.uid.clone_from(&pod.uid);
+        }
+    }
+
     /// Tells the compiler of a place. One of another pod of that name stays locked: its policies are not this pod's.
     fn place(&mut self, place: &Place) {
         let mut pod = place.pod.clone();
@@ -224,7 +263,8 @@ impl Engine<'_> {
             // No object can have such a name.
             pod.name = format!("{}#{}", pod.name, place.uid);
         }
-        let spec = EndpointSpec { pod, ips: place.ips.clone(), flags: place.flags };
+        let asked = self.flags.get(&pod).copied().unwrap_or_default();
+        let spec = EndpointSpec { pod, ips: place.ips.clone(), flags: place.flags | asked };
         self.compiler.set_endpoint(place.link, spec);
     }
 
@@ -243,6 +283,13 @@ impl Engine<'_> {
         // Flows are tracked before anything is isolated: answers to what was open must still come.
         self.write_control()?;
         let Publication { phases } = publication;
+        let writes: usize = phases.iter().map(Vec::len).sum();
+        tracing::debug!(
+            writes,
+            phases = phases.len(),
+            rule_sets = self.compiler.rule_sets(),
+            "policy is written"
+        );
         let mut phases = phases.into_iter();
         if let Some(first) = phases.next() {
             write(self.ports, &first)?;
@@ -255,7 +302,11 @@ impl Engine<'_> {
             self.ports.maps.settle().await;
             write(self.ports, &phase)?;
         }
+        if let Some(since) = self.waiting.take() {
+            self.ports.meter.synced(since.elapsed());
+        }
         if first_time {
+            self.ports.maps.publish().map_err(|error| error.to_string())?;
             self.ports.maps.settle().await;
             let links = self.places.keys().copied().collect();
             self.ports.maps.keep_only(self.view, &links).map_err(|error| error.to_string())?;
@@ -268,6 +319,7 @@ impl Engine<'_> {
             status.usage = self.compiler.usage().to_vec();
             status.problems = problems;
         });
+        self.policy.served.send_if_modified(|served| !std::mem::replace(served, true));
         Ok(())
     }
 
@@ -276,7 +328,9 @@ impl Engine<'_> {
             layout: LAYOUT,
             flags: self.settings.flags,
             hz: self.settings.hz,
-            ..Control::default()
+            sample: self.settings.sample,
+            pending_mark: self.settings.pending_mark,
+            event_rate: self.settings.event_rate,
         };
         // While loading nobody knows whether there are policies.
         if !self.is_loaded() || self.compiler.has_policies() {
@@ -291,7 +345,13 @@ impl Engine<'_> {
     }
 
     fn write_hosts(&self) -> Result<(), String> {
-        let ops: Vec<Op> = self.settings.node_ips.iter().map(|ip| Op::Host(addr_of(*ip), Some(1))).collect();
+        let hosts = self.settings.node_ips.iter().map(|ip| Op::Host(addr_of(*ip), Some(1)));
+        let services = self.settings.services.iter().map(|range| {
+            let before = if range.addr().is_ipv4() { 96 } else { 0 };
+            let bits = 32 + before + u32::from(range.prefix_len());
+            Op::Service(CidrKey { bits, key: PeerKey { view: 0, addr: addr_of(range.network()) } }, Some(1))
+        });
+        let ops: Vec<Op> = hosts.chain(services).collect();
         write(self.ports, &ops)
     }
 }

@@ -9,12 +9,18 @@ use kube::{
     api::{ApiResource, DynamicObject},
 };
 use terway_policy::{
+    layout::{ENDPOINT_METADATA, ENDPOINT_ROUTER},
     manifest::{self, Object, v1alpha2::ClusterNetworkPolicy},
     model::Name,
 };
 use tokio::sync::oneshot;
 
 use super::Place;
+
+/// Annotation of a pod that forwards for others (`true`): the source of what it sends is not checked.
+pub const ROUTER_ANNOTATION: &str = "policy.terway-rs.io/router";
+/// Annotation of a pod that may reach the instance metadata where that is closed to pods (`allow`).
+pub const METADATA_ANNOTATION: &str = "policy.terway-rs.io/instance-metadata";
 
 /// Kinds of objects that are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +39,12 @@ impl Kind {
 #[derive(Debug)]
 pub(super) enum Input {
     /// An object is so now.
-    Set(Object),
+    Set {
+        /// It.
+        object: Object,
+        /// `ENDPOINT_*` that a pod's annotations ask for.
+        flags: u32,
+    },
     /// An object is gone.
     Gone(Kind, Name),
     /// All objects of a kind have been told.
@@ -54,6 +65,11 @@ pub(super) trait Followed: kube::Resource + Sized {
 
     /// In the model; an error says what is wrong with it.
     fn read(&self) -> Result<Object, String>;
+
+    /// `ENDPOINT_*` that its annotations ask for.
+    fn flags(&self) -> u32 {
+        0
+    }
 }
 
 impl Followed for Namespace {
@@ -69,6 +85,19 @@ impl Followed for Pod {
 
     fn read(&self) -> Result<Object, String> {
         manifest::pod(self).map(Object::Pod).map_err(|error| error.to_string())
+    }
+
+    fn flags(&self) -> u32 {
+        let annotations = self.annotations();
+        let asked = |key: &str, value: &str| annotations.get(key).is_some_and(|given| given == value);
+        let mut flags = 0;
+        if asked(ROUTER_ANNOTATION, "true") {
+            flags |= ENDPOINT_ROUTER;
+        }
+        if asked(METADATA_ANNOTATION, "allow") {
+            flags |= ENDPOINT_METADATA;
+        }
+        flags
     }
 }
 

@@ -112,7 +112,7 @@ where
 /// One that cannot be read keeps what was known of it: to take it for gone could open what it closes.
 fn told<K: Followed>(object: &K) -> Vec<Input> {
     match object.read() {
-        Ok(object) => vec![Input::Set(object)],
+        Ok(read) => vec![Input::Set { object: read, flags: object.flags() }],
         Err(error) => {
             let name = object.named();
             tracing::warn!(kind = ?K::KIND, %name, reason = "PolicyNotUnderstood", "{error}; what was known of it stays");

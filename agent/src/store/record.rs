@@ -79,9 +79,17 @@ pub struct Allocation {
     /// Limits of the pod's traffic, as they were when it was made.
     #[serde(default, skip_serializing_if = "Bandwidth::is_unlimited")]
     pub bandwidth: Bandwidth,
+    /// Index of its host link, where policy is enforced; 0 is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub link: u32,
     /// When it was made; a collection that began before must not free it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<Moment>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out a reference")]
+fn is_zero(link: &u32) -> bool {
+    *link == 0
 }
 
 /// A point of boot time.

@@ -21,6 +21,7 @@ fn allocation() -> Allocation {
         eni: "eni-1".into(),
         network: "terway".into(),
         bandwidth: terway_core::host::Bandwidth::default(),
+        link: 0,
         made: None,
     }
 }

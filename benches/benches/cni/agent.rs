@@ -56,6 +56,7 @@ fn interface(host: u16, dual: bool) -> NetConf {
         gateway6: dual.then(|| Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, 0xfffd)),
         extra_routes: Vec::new(),
         bandwidth: Bandwidth::default(),
+        guard: None,
     }
 }
 

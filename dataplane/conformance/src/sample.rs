@@ -33,6 +33,7 @@ pub(crate) fn pod(n: u8, eni_mac: Mac) -> PodNet {
         default_route: true,
         extra_routes: Vec::new(),
         bandwidth: Bandwidth::default(),
+        guard: None,
     }
 }
 

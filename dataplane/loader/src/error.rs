@@ -71,7 +71,7 @@ pub enum Error {
         /// Index of the link.
         link: u32,
         /// What the kernel says.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: io::Error,
     },
     /// A packet could not be run.
     #[error("run a packet of {length} bytes through {hook}: {source}")]

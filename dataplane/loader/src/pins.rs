@@ -61,26 +61,6 @@ impl Pins {
         fs::create_dir(&stage).map_err(failed("make the folder", &stage))?;
         Ok(stage)
     }
-
-    /// Names below the folder.
-    pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
-        let read = |error| failed("list", &self.base)(error);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.base).map_err(read)? {
-            names.push(entry.map_err(read)?.file_name().to_string_lossy().into_owned());
-        }
-        names.sort();
-        Ok(names)
-    }
-}
-
-/// Removes a file that may not be there.
-pub(crate) fn remove(path: &Path) -> Result<bool, Error> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed("remove", path)(error)),
-    }
 }
 
 /// Removes a folder of pins that may not be there.

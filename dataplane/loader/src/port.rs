@@ -1,6 +1,9 @@
 //! The kernel's maps as the port that the agent's engine publishes through.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use bytemuck::Zeroable as _;
@@ -15,20 +18,27 @@ use terway_policy::{
 
 use crate::{
     error::Error,
-    programs::Tables,
+    programs::{Programs, Tables},
     table::{Layout, ServiceKey, Table},
 };
 
 /// Maps of this node.
 pub struct KernelMaps {
+    /// To be published when everything that is wanted is in the maps; none where that is another's business.
+    programs: Option<Mutex<Programs>>,
     tables: Tables,
     spawner: Arc<dyn Spawner>,
 }
 
 impl KernelMaps {
-    /// Takes the maps of a loaded set.
+    /// Takes the maps of a set that is published by somebody else.
     pub fn new(tables: Tables, spawner: Arc<dyn Spawner>) -> Self {
-        Self { tables, spawner }
+        Self { tables, programs: None, spawner }
+    }
+
+    /// Takes a loaded set, and publishes it in time.
+    pub fn of(programs: Programs, spawner: Arc<dyn Spawner>) -> Result<Self, Error> {
+        Ok(Self { tables: programs.tables()?, programs: Some(Mutex::new(programs)), spawner })
     }
 
     /// The maps.
@@ -165,6 +175,11 @@ impl PolicyMaps for KernelMaps {
             }
         };
         self.spawner.block("policy-settle", Box::new(wait)).await;
+    }
+
+    fn publish(&self) -> Result<(), MapsError> {
+        let Some(programs) = &self.programs else { return Ok(()) };
+        programs.lock().unwrap_or_else(PoisonError::into_inner).publish().map_err(refused)
     }
 
     fn keep_only(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), MapsError> {

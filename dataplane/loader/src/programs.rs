@@ -1,7 +1,7 @@
 //! Programs and maps as one set: loaded, adopted, replaced.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -119,6 +119,8 @@ pub enum Origin {
     Fresh {
         /// Why nothing was adopted.
         because: String,
+        /// Whether maps of another layout or size are in force.
+        instead: bool,
     },
 }
 
@@ -150,7 +152,10 @@ impl Programs {
                 pins::remove_folder(&pins.stage())?;
                 (Origin::Adopted, pins.path(""))
             }
-            Some(because) => (Origin::Fresh { because }, pins.fresh_stage()?),
+            Some(because) => {
+                let instead = pins.path(Controls::NAME).exists();
+                (Origin::Fresh { because, instead }, pins.fresh_stage()?)
+            }
         };
         // Verifier logs cost time and are of use only when something is refused.
         let ebpf = match open(&maps, &options.sizes, VerifierLogLevel::DISABLE) {
@@ -170,9 +175,14 @@ impl Programs {
         &self.origin
     }
 
-    /// Puts a fresh set in the place of the pinned one. Each pin changes in one step, and the map that tells the layout
-    /// is the last, so whoever reads half of it finds another layout and starts over.
+    /// Puts a fresh set in the place of the pinned one, and the programs where the plugin finds them. Each pin changes in
+    /// one step, and the map that tells the layout is the last, so whoever reads half of it finds another layout and
+    /// starts over.
     pub fn publish(&mut self) -> Result<(), Error> {
+        for hook in Hook::ATTACHED {
+            let (program, at) = (self.loaded(hook)?, hook.pin(&self.pins.path("")));
+            program.pin(&at).map_err(pins::failed("pin a program at", &at))?;
+        }
         if self.origin == Origin::Adopted {
             return Ok(());
         }
@@ -310,11 +320,34 @@ fn unfit(pins: &Pins, sizes: &Sizes) -> Option<String> {
 }
 
 /// The kernel's HZ: its coarse clocks advance once per tick.
-fn ticks_per_second() -> Result<u32, Error> {
+pub fn ticks_per_second() -> Result<u32, Error> {
     let tick = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse).tv_nsec;
     if (1_000_000..=10_000_000).contains(&tick) {
         Ok(((1_000_000_000 + tick / 2) / tick) as u32)
     } else {
         Err(Error::Tick(tick))
     }
+}
+
+/// Takes everything away that is pinned: programs from all links of this namespace, then the pins. False when there was
+/// nothing.
+pub fn remove_all(folder: &Path) -> io::Result<bool> {
+    let pinned = Hook::ATTACHED.map(|hook| hook.pin(folder)).iter().any(|pin| pin.exists());
+    if !pinned && !folder.join(Controls::NAME).exists() {
+        return Ok(false);
+    }
+    for link in terway_guard::links()? {
+        for hook in Hook::ATTACHED {
+            terway_guard::detach(hook, folder, link)?;
+        }
+    }
+    terway_guard::remove_dead(folder)?;
+    let programs = Hook::ATTACHED.map(|hook| hook.pin(folder));
+    for pin in programs.into_iter().chain(MAPS.map(|name| folder.join(name))) {
+        match fs::remove_file(&pin) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(true)
 }

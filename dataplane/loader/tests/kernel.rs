@@ -205,7 +205,10 @@ fn another_layout_stays_in_force_until_the_new_one_is_published() {
     control.layout += 1;
     old.put(&0, &control).expect("written");
     let origin = bed.reload(SMALL, Method::Best).expect("loaded").clone();
-    assert!(matches!(&origin, Origin::Fresh { because } if because.contains("layout")), "{origin:?}");
+    assert!(
+        matches!(&origin, Origin::Fresh { because, instead: true } if because.contains("layout")),
+        "{origin:?}"
+    );
     let fresh = bed.programs.table::<Endpoints>().expect("ep");
     assert!(fresh.keys().expect("keys").is_empty());
     // A crash before publishing changes nothing: the next one finds the old pins and starts over.
@@ -221,7 +224,7 @@ fn another_size_makes_fresh_maps_and_a_full_map_says_so() {
     let sizes = Sizes { crossings: 16, ..SMALL };
     let origin = bed.reload(sizes, Method::Best).expect("loaded").clone();
     assert!(
-        matches!(&origin, Origin::Fresh { because } if because.contains("terway_policy_map")),
+        matches!(&origin, Origin::Fresh { because, instead: true } if because.contains("terway_policy_map")),
         "{origin:?}"
     );
     let table = bed.programs.table::<Crossings>().expect("a table");

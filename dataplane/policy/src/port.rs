@@ -59,6 +59,12 @@ pub trait PolicyMaps: Send + Sync {
     /// Resolves when every packet that was under way has left the programs.
     async fn settle(&self);
 
+    /// From now on these maps are what decides: everything that is wanted is in them. Nothing to do where they were that
+    /// before.
+    fn publish(&self) -> Result<(), MapsError> {
+        Ok(())
+    }
+
     /// Removes what belongs to other views, and endpoints that are none of these.
     fn keep_only(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), MapsError>;
 }

@@ -34,6 +34,7 @@ pub(crate) fn dual() -> PodNet {
         default_route: true,
         extra_routes: Vec::new(),
         bandwidth: Bandwidth::default(),
+        guard: None,
     }
 }
 
@@ -141,7 +142,8 @@ fn limits_are_buckets_on_the_side_that_sends() {
 
 #[test]
 fn an_eni_answers_from_the_nodes_address_and_has_its_own_table() {
-    let eni = EniNet { mac: ENI, gateway: dual().gateway, node_ip: [10, 0, 0, 9].into(), mtu: 1500 };
+    let eni =
+        EniNet { mac: ENI, gateway: dual().gateway, node_ip: [10, 0, 0, 9].into(), mtu: 1500, pins: None };
     let side = desired_eni(&eni, &facts()).expect("valid");
     assert_eq!(text(side.addresses), ["10.0.0.9/32 dev eth1"]);
     let route = |table, dst: &str, via: Option<&str>| Route {

@@ -20,7 +20,8 @@ fn state() -> impl Strategy<Value = NetState> {
     (pair, objects, proptest::collection::vec((any::<bool>(), 0..4u8, 0..2u32), 0..6)).prop_map(
         |(pair, objects, sysctls)| {
             let mut state = NetState::default();
-            let nic = Link { mac: Mac([0; 6]), mtu: 1500, up: true, alias: None, kind: LinkKind::Nic };
+            let nic =
+                Link { mac: Mac([0; 6]), mtu: 1500, up: true, alias: None, index: 0, kind: LinkKind::Nic };
             state.host.links.insert("eth1".into(), nic);
             if let Some((name, mac, mtu, alias)) = pair {
                 let (host, pod) = (format!("cali{name}"), format!("eth{}", name % 2 * 9));
@@ -29,6 +30,7 @@ fn state() -> impl Strategy<Value = NetState> {
                     mtu: 1500 + mtu,
                     up: true,
                     alias,
+                    index: 0,
                     kind: LinkKind::Veth { peer: Some(peer.into()) },
                 };
                 let alias = if alias { "a/eth0" } else { "b/eth0" };

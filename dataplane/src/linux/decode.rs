@@ -62,6 +62,7 @@ pub(crate) fn link(message: &LinkMessage) -> Option<SeenLink> {
         mtu: mtu?,
         up: header.flags.contains(LinkFlags::Up),
         alias,
+        index: 0,
         kind: if veth { LinkKind::Veth { peer: None } } else { LinkKind::Nic },
     };
     let peer = peer.filter(|_| veth);

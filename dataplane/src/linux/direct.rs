@@ -29,8 +29,8 @@ pub use super::run::{ApplyError, ObserveError, Refused};
 use super::{
     decode::SeenLink,
     encode::{self, Names},
-    netns,
-    run::{self, already_gone, is_sysctl, link_of, taken_up},
+    netns, program,
+    run::{self, Way, already_gone, link_of, taken_up, way},
     snapshot::Snapshot,
     sysctl,
 };
@@ -40,7 +40,7 @@ use crate::{
     op::{Change, NetOp},
     pod::{EniNet, HostFacts, PodNet},
     select,
-    state::{LinkKind, NetState, Place, Side},
+    state::{LinkKind, NetState, Place, Program, Side},
 };
 
 /// Makes changes, the host's in the calling thread's namespace, the pod's in `netns`. When one is refused, those
@@ -96,6 +96,7 @@ pub fn observe(netns: Option<&Path>, pod: &PodNet, facts: &HostFacts) -> Result<
     let ips: Vec<IpAddr> = pod.ips.iter().collect();
     state.host = select::of_pod(host.side(), &host_name, &ips);
     state.host.sysctls = read_here(&wanted.host)?;
+    state.host.programs = programs_here(&wanted.host, &host)?;
     Ok(state)
 }
 
@@ -105,7 +106,9 @@ pub fn observe_eni(eni: &EniNet, facts: &HostFacts) -> Result<Side, ObserveError
     let host = snapshot_here(Place::Host)?;
     let gateways: Vec<IpAddr> = eni.gateway.iter().collect();
     let mut side = select::of_eni(host.side(), &link.name, &gateways);
-    side.sysctls = read_here(&desired_eni(eni, facts).unwrap_or_default())?;
+    let wanted = desired_eni(eni, facts).unwrap_or_default();
+    side.sysctls = read_here(&wanted)?;
+    side.programs = programs_here(&wanted, &host)?;
     // Where a veth stands in for hardware, it is an interface like any other.
     for link in side.links.values_mut() {
         link.kind = LinkKind::Nic;
@@ -131,6 +134,11 @@ fn snapshot_here(place: Place) -> Result<Snapshot, ObserveError> {
 fn read_here(wanted: &Side) -> Result<BTreeMap<String, u32>, ObserveError> {
     let read = sysctl::read_all(wanted.sysctls.keys());
     read.map_err(|source| ObserveError::Dump { place: Place::Host, source })
+}
+
+fn programs_here(wanted: &Side, host: &Snapshot) -> Result<BTreeSet<Program>, ObserveError> {
+    let seen = program::seen(&wanted.programs, |dev| host.index(dev));
+    seen.map_err(|source| ObserveError::Dump { place: Place::Host, source })
 }
 
 /// Both namespaces, open for changes.
@@ -194,7 +202,11 @@ impl Kernel {
     /// Sends a run; what was done goes into `done`, and what was refused is returned. A later change of a batch is
     /// done although an earlier one was refused, so it is in `done` too.
     fn run(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
-        if run.first().is_some_and(is_sysctl) { self.settings(run, done) } else { self.batch(run, done) }
+        match run.first().map(way) {
+            Some(Way::Setting) => self.settings(run, done),
+            Some(Way::Program) => self.programs(run, done),
+            _ => self.batch(run, done),
+        }
     }
 
     fn batch(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
@@ -253,6 +265,14 @@ impl Kernel {
             self.indexes.insert((birth.place, name.clone()), seen.index);
             self.indexes.insert((birth.place.other(), other.clone()), peer);
         }
+    }
+
+    fn programs(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {
+        let place = run[0].place;
+        if let Err(error) = self.learn(place, run) {
+            return Refused::all(run, &error);
+        }
+        program::run(run, |dev| self.indexes.get(&(place, dev.to_string())).copied(), done)
     }
 
     fn settings(&mut self, run: &[NetOp], done: &mut Vec<NetOp>) -> Vec<Refused> {

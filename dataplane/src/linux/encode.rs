@@ -50,6 +50,9 @@ pub(crate) enum EncodeError {
     /// A queue that we do not make.
     #[error("queueing discipline `{0}` cannot be set here; allowed is `tbf`")]
     Qdisc(String),
+    /// What is not netlink's.
+    #[error("program `{0}` is not put on a link by a request")]
+    Program(String),
     /// An alias that the kernel would refuse.
     #[error("alias of {0} bytes is too long; at most {ALIAS_MAX} are allowed")]
     Alias(usize),
@@ -67,11 +70,13 @@ impl Names<'_> {
     }
 }
 
-/// A change as one request, to be acknowledged. Settings are not netlink's: None.
+/// A change as one request, to be acknowledged. Settings and programs are not netlink's: None.
 pub(crate) fn request(change: &Change, names: &Names<'_>) -> Result<Option<Packet>, EncodeError> {
     let create = NLM_F_CREATE | NLM_F_EXCL;
     let (message, flags) = match change {
-        Change::SetSysctl { .. } => return Ok(None),
+        Change::SetSysctl { .. } | Change::Add(Object::Program(_)) | Change::Del(Object::Program(_)) => {
+            return Ok(None);
+        }
         // Echoed: the answer tells the indexes.
         Change::AddVeth { name, link, peer } => {
             (Message::NewLink(pair(name, link, peer, names)?), create | NLM_F_ECHO)
@@ -192,6 +197,7 @@ fn pair(name: &str, link: &Link, peer: &Link, names: &Names<'_>) -> Result<LinkM
     let mut other = end(peer_name, peer);
     other.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
     let mut message = end(name, link);
+    message.header.index = link.index;
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(other))),
@@ -222,6 +228,7 @@ fn object_request(object: &Object, add: bool, names: &Names<'_>) -> Result<Messa
         (Object::Rule(it), true) => Message::NewRule(rule(it)),
         (Object::Rule(it), false) => Message::DelRule(rule(it)),
         (Object::Qdisc(it), true) => Message::NewQueueDiscipline(new_qdisc(it, index(&it.dev)?)?),
+        (Object::Program(it), _) => return Err(EncodeError::Program(it.to_string())),
         (Object::Qdisc(it), false) => Message::DelQueueDiscipline(qdisc(index(&it.dev)?)),
     })
 }

@@ -1,6 +1,6 @@
 //! The port [`HostNet`] on a node's kernel.
 
-use std::{io, net::Ipv4Addr};
+use std::{io, net::Ipv4Addr, path::PathBuf};
 
 use async_trait::async_trait;
 use terway_core::{
@@ -19,12 +19,14 @@ use crate::{op::NetOp, pod::EniNet};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is the same for all ENIs and pods of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeNet {
     /// The node's own IPv4 address, which ENIs answer from.
     pub node_ip: Ipv4Addr,
     /// MTU of ENIs and pods in bytes; 0 takes that of the primary interface.
     pub mtu: u32,
+    /// Folder of pins, where policy is enforced.
+    pub pins: Option<PathBuf>,
 }
 
 /// The host's kernel as the agent uses it.
@@ -41,7 +43,8 @@ impl Host {
     }
 
     fn eni(&self, nic: &Nic) -> EniNet {
-        EniNet { mac: nic.mac, gateway: nic.gateway, node_ip: self.node.node_ip, mtu: self.node.mtu }
+        let NodeNet { node_ip, mtu, pins } = self.node.clone();
+        EniNet { mac: nic.mac, gateway: nic.gateway, node_ip, mtu, pins }
     }
 
     fn pods(&self, pods: &[PodNet]) -> Vec<PodNet> {
@@ -116,10 +119,15 @@ impl HostNet for Host {
 
     async fn sweep(&self, owners: &(dyn Fn() -> Owners + Send + Sync)) -> io::Result<Mended> {
         let applied = self.kernel.sweep(owners).await.map_err(unseen)?;
-        Ok(Mended {
+        let mut mended = Mended {
             objects: kinds(&applied.done),
             refused: applied.refused.iter().map(ToString::to_string).collect(),
-        })
+        };
+        // Links that went took their programs along; what is pinned of them is of no use to anybody.
+        if let Some(Err(error)) = self.node.pins.as_deref().map(terway_guard::remove_dead) {
+            mended.refused.push(format!("cannot remove pins of links that are gone: {error}"));
+        }
+        Ok(mended)
     }
 
     async fn drifted(&self) {

@@ -3,7 +3,14 @@
 //! The agent never enters a pod. It sets up ENIs as they appear, gives live pods back what was taken from them,
 //! and removes what belongs to no pod.
 
-use std::{collections::BTreeMap, future::Future, io, net::IpAddr, pin::Pin, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    io,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+};
 
 use futures::{StreamExt, future::join_all};
 use netlink_packet_core::{NLM_F_DUMP_INTR, NetlinkPayload};
@@ -17,7 +24,8 @@ use tokio::{
 
 use super::{
     encode::{self, EncodeError, Names, Packet},
-    run::{self, ApplyError, ObserveError, Refused, already_gone, is_sysctl, link_of, taken_up},
+    program,
+    run::{self, ApplyError, ObserveError, Refused, Way, already_gone, link_of, taken_up, way},
     snapshot::Snapshot,
     sysctl,
 };
@@ -182,10 +190,14 @@ impl Kernel {
         let snapshot = self.snapshot().await?;
         let facts = snapshot.facts();
         let mut host = snapshot.side().clone();
-        let wanted = pods.iter().filter_map(|pod| desired(pod, &facts).ok());
-        let keys: BTreeMap<_, _> = wanted.flat_map(|wanted| wanted.host.sysctls).collect();
-        host.sysctls = sysctl::read_all(keys.keys())
-            .map_err(|source| ObserveError::Dump { place: Place::Host, source })?;
+        let (mut keys, mut programs) = (BTreeMap::new(), BTreeSet::new());
+        for wanted in pods.iter().filter_map(|pod| desired(pod, &facts).ok()) {
+            keys.extend(wanted.host.sysctls);
+            programs.extend(wanted.host.programs);
+        }
+        let unseen = |source| ObserveError::Dump { place: Place::Host, source };
+        host.sysctls = sysctl::read_all(keys.keys()).map_err(unseen)?;
+        host.programs = program::seen(&programs, |dev| snapshot.index(dev)).map_err(unseen)?;
         Ok(orphan::repairs(&host, pods, &facts))
     }
 
@@ -221,7 +233,12 @@ impl Kernel {
 
     /// Host ends of pods with the addresses that are routed to them, sorted by name.
     pub async fn endpoints(&self) -> Result<Vec<Endpoint>, ObserveError> {
-        Ok(select::endpoints(self.snapshot().await?.side()))
+        let snapshot = self.snapshot().await?;
+        let mut endpoints = select::endpoints(snapshot.side());
+        for endpoint in &mut endpoints {
+            endpoint.index = snapshot.index(&endpoint.link).unwrap_or_default();
+        }
+        Ok(endpoints)
     }
 
     /// Resolves when the node's interfaces are others than these. A pod's links come and go without being told.
@@ -251,6 +268,8 @@ impl Kernel {
         let host = self.observe(wanted.sysctls.keys()).await?;
         let gateways: Vec<IpAddr> = eni.gateway.iter().collect();
         let mut side = select::of_eni(&host, &link.name, &gateways);
+        side.programs = program::seen(&wanted.programs, |dev| (dev == link.name).then_some(link.index))
+            .map_err(|source| ObserveError::Dump { place: Place::Host, source })?;
         // Where a veth stands in for hardware, it is an interface like any other.
         for link in side.links.values_mut() {
             link.kind = LinkKind::Nic;
@@ -293,7 +312,14 @@ impl Kernel {
             let error = || io::Error::new(io::ErrorKind::Unsupported, "the agent does not enter pods");
             return run.iter().map(|op| Refused::new(op, error())).collect();
         }
-        if is_sysctl(first) { settings(run, done) } else { self.batch(run, done).await }
+        match way(first) {
+            Way::Setting => settings(run, done),
+            Way::Netlink => self.batch(run, done).await,
+            Way::Program => match self.indexes(run.iter().filter_map(link_of)).await {
+                Ok(indexes) => program::run(run, |dev| indexes.get(dev).copied(), done),
+                Err(error) => Refused::all(run, &error),
+            },
+        }
     }
 
     /// Requests are queued in order without waiting in between, and their answers awaited together.

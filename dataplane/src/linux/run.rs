@@ -5,7 +5,7 @@ use std::io;
 use rustix::io::Errno;
 
 use crate::{
-    op::{Change, NetOp},
+    op::{Change, NetOp, Object},
     state::Place,
 };
 
@@ -13,13 +13,33 @@ use crate::{
 /// about 800 bytes each in the kernel's accounting, of 208 KiB by default.
 const BATCH: usize = 64;
 
-/// Changes that can be sent together: in one namespace, all by netlink or all settings, and none that needs the
-/// index of a link made in the same run.
+/// How a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A request by netlink.
+    Netlink,
+    /// A file below `/proc/sys`.
+    Setting,
+    /// A program on a link.
+    Program,
+}
+
+/// How a change is made.
+pub(crate) fn way(op: &NetOp) -> Way {
+    match op.change {
+        Change::SetSysctl { .. } => Way::Setting,
+        Change::Add(Object::Program(_)) | Change::Del(Object::Program(_)) => Way::Program,
+        _ => Way::Netlink,
+    }
+}
+
+/// Changes that can be sent together: in one namespace, all made in one way, and none that needs the index of a link
+/// made in the same run.
 pub(crate) fn runs(ops: &[NetOp]) -> Vec<&[NetOp]> {
     let mut runs = Vec::new();
     let mut rest = ops;
     while let Some(first) = rest.first() {
-        let together = |op: &NetOp| op.place == first.place && is_sysctl(op) == is_sysctl(first);
+        let together = |op: &NetOp| op.place == first.place && way(op) == way(first);
         let mut length = rest.iter().take(BATCH).take_while(|op| together(op)).count();
         if let Some(birth) = rest[..length].iter().position(|op| matches!(op.change, Change::AddVeth { .. }))
         {
@@ -30,11 +50,6 @@ pub(crate) fn runs(ops: &[NetOp]) -> Vec<&[NetOp]> {
         rest = after;
     }
     runs
-}
-
-/// Whether it is a setting.
-pub(crate) fn is_sysctl(op: &NetOp) -> bool {
-    matches!(op.change, Change::SetSysctl { .. })
 }
 
 /// Links that a change's request names by index.

@@ -111,6 +111,11 @@ impl Snapshot {
         facts
     }
 
+    /// Index of a link.
+    pub(crate) fn index(&self, name: &str) -> Option<u32> {
+        self.links.values().find(|seen| seen.name == name).map(|seen| seen.index)
+    }
+
     /// Hardware addresses of the node's interfaces.
     pub(crate) fn nics(&self) -> Vec<Mac> {
         self.facts().enis.into_keys().collect()

@@ -292,6 +292,7 @@ fn the_port_shows_nics_and_endpoints_and_tells_when_a_nic_comes() {
             mtu: 1500,
             up: true,
             alias: None,
+            index: 0,
             kind: terway_dataplane::state::LinkKind::Veth { peer: Some(peer.into()) },
         };
         let pair = Change::AddVeth { name: "eth2".into(), link: end(mac, "gw1"), peer: end(ENI, "eth2") };

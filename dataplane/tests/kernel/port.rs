@@ -59,6 +59,7 @@ impl Machine for Real<'_> {
             mtu: 1500,
             up: false,
             alias: None,
+            index: 0,
             kind: LinkKind::Veth { peer: Some(peer) },
         };
         let far = format!("gw{number}");
@@ -117,7 +118,7 @@ fn the_kernel_does_what_the_suite_demands() {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 runtime.expect("a runtime").block_on(async {
                     let (kernel, connection) = Kernel::open().expect("a socket");
-                    let node = NodeNet { node_ip: [10, 0, 0, 9].into(), mtu: 1500 };
+                    let node = NodeNet { node_ip: [10, 0, 0, 9].into(), mtu: 1500, pins: None };
                     let machine = Real {
                         world: &world,
                         host: Host::new(kernel, node),

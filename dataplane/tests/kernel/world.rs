@@ -91,6 +91,7 @@ impl World {
             mtu,
             up: true,
             alias: None,
+            index: 0,
             kind: LinkKind::Veth { peer: Some(peer.into()) },
         };
         let pair = Change::AddVeth {
@@ -145,7 +146,7 @@ impl World {
 
 /// What the ENI is to be.
 pub(crate) fn eni() -> EniNet {
-    EniNet { mac: ENI, gateway: gateways(), node_ip: [10, 0, 0, 9].into(), mtu: 1500 }
+    EniNet { mac: ENI, gateway: gateways(), node_ip: [10, 0, 0, 9].into(), mtu: 1500, pins: None }
 }
 
 fn gateways() -> Gateways {
@@ -166,6 +167,7 @@ pub(crate) fn pod(n: u8) -> PodNet {
         default_route: true,
         extra_routes: Vec::new(),
         bandwidth: Bandwidth::default(),
+        guard: None,
     }
 }
 
@@ -178,6 +180,7 @@ pub(crate) fn rich_pod(n: u8) -> PodNet {
             "2001:db8:5::/48".parse().expect("valid"),
         ],
         bandwidth: Bandwidth { ingress: 12_500_000, egress: 10_000_000_000 },
+        guard: None,
         ..pod(n)
     }
 }

@@ -98,7 +98,7 @@ pub(super) fn port_settings(port: &str) -> impl Iterator<Item = Change> + use<> 
 }
 
 pub(super) fn veth(mac: Mac, peer: &str, mtu: u32) -> Link {
-    Link { mac, mtu, up: true, alias: None, kind: LinkKind::Veth { peer: Some(peer.into()) } }
+    Link { mac, mtu, up: true, alias: None, index: 0, kind: LinkKind::Veth { peer: Some(peer.into()) } }
 }
 
 pub(super) fn up(dev: &str) -> Change {

@@ -12,6 +12,7 @@ fn interface() -> NetConf {
         gateway6: Some("2408::fffd".parse().expect("valid")),
         extra_routes: vec!["10.9.0.0/16".parse().expect("valid")],
         bandwidth: Bandwidth { ingress: 1_000, egress: 2_000 },
+        guard: Some(Guard { link: 0x4000_0007, pins: "/sys/fs/bpf/tc/globals".into() }),
     }
 }
 

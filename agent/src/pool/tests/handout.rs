@@ -170,6 +170,7 @@ fn an_allocation_is_found_by_its_pod_and_sandbox_until_it_is_unbound() {
         eni: id.clone(),
         network: "terway".into(),
         bandwidth: terway_core::host::Bandwidth::default(),
+        link: 0,
         made: None,
     };
     node.pool.bind(allocation.clone());

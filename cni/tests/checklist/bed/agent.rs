@@ -118,6 +118,7 @@ impl Agent {
             gateway6: dual.then(|| Ipv6Addr::new(0x2408, 0, 0, 0, 0, 0, 0, 0xfffd)),
             extra_routes: Vec::new(),
             bandwidth: Bandwidth::default(),
+            guard: None,
         }
     }
 

@@ -105,7 +105,7 @@ pub fn help(stdin: &mut dyn Read) -> io::Result<()> {
     let index: u32 = index.parse().map_err(|_| io::ErrorKind::InvalidInput)?;
     // Only how it is named matters for the request.
     let kind = LinkKind::Veth { peer: None };
-    let link = Link { mac: terway_core::id::Mac([0; 6]), mtu: 0, up: false, alias: None, kind };
+    let link = Link { mac: terway_core::id::Mac([0; 6]), mtu: 0, up: false, alias: None, index: 0, kind };
     let change = Change::DelLink { name: name.into(), link };
     let known = |_: &str| Some(index);
     let request = encode::request(&change, &encode::Names { index: &known, other: None });
