@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    names::{self, Names, ROOT, cluster_of},
+    names::{self, Names, PINS, ROOT, cluster_of},
     netns::{Netns, NetnsError},
     process::Process,
     task::blocking,
@@ -73,8 +73,8 @@ pub fn owner(names: &Names) -> Option<Process> {
 
 /// Names of all clusters that there is something of, running or not.
 pub fn clusters() -> BTreeSet<String> {
-    let folders =
-        fs::read_dir(ROOT).into_iter().flatten().filter_map(|it| it.ok()?.file_name().into_string().ok());
+    let entries = [ROOT, PINS].map(|root| fs::read_dir(root).into_iter().flatten());
+    let folders = entries.into_iter().flatten().filter_map(|it| it.ok()?.file_name().into_string().ok());
     let folders = folders.filter(|name| names::check_cluster(name).is_ok());
     let namespaces = Netns::names().into_iter().filter_map(|name| cluster_of(&name).map(str::to_owned));
     folders.chain(namespaces).collect()
@@ -132,19 +132,22 @@ async fn take_away(names: &Names, cleaned: &mut Cleaned) -> Result<(), CleanErro
         ended.map_err(|source| CleanError::Process { pid: process.pid, program: process.program, source })?;
     }
     cleaned.clusters.insert(names.cluster().to_owned());
-    let cluster = names.cluster().to_owned();
+    let (cluster, pins) = (names.cluster().to_owned(), names.pins());
     cleaned.namespaces += blocking(move || {
         let mut count = 0;
         for name in Netns::names().iter().filter(|name| cluster_of(name) == Some(&cluster)) {
             Netns::remove(name)?;
             count += 1;
         }
-        match fs::remove_dir_all(&dir) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(CleanError::Folder { path: dir, source })
+        for dir in [pins, dir] {
+            match fs::remove_dir_all(&dir) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(CleanError::Folder { path: dir, source });
+                }
+                _ => {}
             }
-            _ => Ok(count),
         }
+        Ok(count)
     })
     .await?;
     Ok(())

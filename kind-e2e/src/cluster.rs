@@ -11,12 +11,13 @@ use std::{
     fs, io,
     net::IpAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use terway_core::id::PodKey;
-use terway_sim::apiserver::{ApiError, NodeSpec};
+use terway_sim::apiserver::{ApiError, NodeSpec, Resource};
 
 pub use self::look::{NodeStatus, Status};
 use crate::{
@@ -36,6 +37,9 @@ use crate::{
 const READY: Duration = Duration::from_secs(60);
 /// How long an agent may take to end.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// No labels.
+static EMPTY: LazyLock<Value> = LazyLock::new(|| json!({}));
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,9 @@ pub enum ClusterError {
         /// What there is.
         known: String,
     },
+    /// Not a kind that is applied.
+    #[error("kind `{0}` cannot be applied; allowed: NetworkPolicy, Namespace")]
+    Kind(String),
     /// Nodes have no agents.
     #[error("the nodes of this cluster have no agents; start it without --no-agents")]
     NoAgents,
@@ -143,6 +150,9 @@ impl Cluster {
         programs: Option<Programs>,
     ) -> Result<Self, ClusterError> {
         let vpc = Vpc::start(&spec, &names).await?;
+        for namespace in ["default", "kube-system"] {
+            make_namespace(&vpc, namespace, &json!({}))?;
+        }
         let mut nodes = Vec::new();
         for number in 1..=spec.nodes {
             let ips = addresses(&vpc, number);
@@ -211,6 +221,59 @@ impl Cluster {
         self.ready(number).await
     }
 
+    /// Makes a namespace with labels, or gives one that is there other labels.
+    pub fn label_namespace(&self, name: &str, labels: &Value) -> Result<(), ClusterError> {
+        make_namespace(&self.vpc, name, labels)
+    }
+
+    /// Makes or changes a NetworkPolicy or a Namespace, as its manifest says.
+    pub fn apply(&self, object: &Value) -> Result<(), ClusterError> {
+        let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let (name, namespace) = (text("/metadata/name"), text("/metadata/namespace"));
+        match text("/kind") {
+            "NetworkPolicy" => {
+                let namespace = if namespace.is_empty() { "default" } else { namespace };
+                self.apply_policy(namespace, name, &object["spec"])
+            }
+            "Namespace" => {
+                let labels = &object["metadata"]["labels"];
+                self.label_namespace(name, if labels.is_null() { &EMPTY } else { labels })
+            }
+            other => Err(ClusterError::Kind(other.to_owned())),
+        }
+    }
+
+    /// Makes a network policy, or puts it in the place of the one of its name.
+    pub fn apply_policy(&self, namespace: &str, name: &str, spec: &Value) -> Result<(), ClusterError> {
+        let policies = Resource::NetworkPolicies;
+        if self.vpc.api.get(policies, namespace, name).is_some() {
+            // Merged by keys: what the new one does not name must go.
+            let mut whole =
+                json!({ "podSelector": null, "ingress": null, "egress": null, "policyTypes": null });
+            for (key, value) in spec.as_object().into_iter().flatten() {
+                whole[key] = value.clone();
+            }
+            self.vpc.api.merge(policies, namespace, name, json!({ "spec": whole }))?;
+        } else {
+            let object = json!({ "metadata": { "namespace": namespace, "name": name }, "spec": spec });
+            self.vpc.api.create(policies, object)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a network policy.
+    pub fn remove_policy(&self, namespace: &str, name: &str) -> Result<(), ClusterError> {
+        self.vpc.api.remove(Resource::NetworkPolicies, namespace, name)?;
+        Ok(())
+    }
+
+    /// Gives a pod other labels.
+    pub fn label_pod(&self, pod: &PodKey, labels: &Value) -> Result<(), ClusterError> {
+        let patch = json!({ "metadata": { "labels": labels } });
+        self.vpc.api.merge(Resource::Pods, &pod.namespace, &pod.name, patch)?;
+        Ok(())
+    }
+
     /// Waits until the agent of a node serves.
     pub async fn ready(&self, number: usize) -> Result<(), ClusterError> {
         Ok(self.node(number)?.ready(READY).await?)
@@ -236,6 +299,18 @@ pub async fn claim(spec: &ClusterSpec, names: &Names) -> Result<(), ClusterError
         made.and(text).and_then(|text| fs::write(dir.join("cluster.json"), text)).map_err(failed)
     })
     .await
+}
+
+fn make_namespace(vpc: &Vpc, name: &str, labels: &Value) -> Result<(), ClusterError> {
+    let mut labels = labels.clone();
+    labels["kubernetes.io/metadata.name"] = name.into();
+    let object = json!({ "metadata": { "name": name, "labels": labels } });
+    if vpc.api.get(Resource::Namespaces, "", name).is_some() {
+        vpc.api.merge(Resource::Namespaces, "", name, object)?;
+    } else {
+        vpc.api.create(Resource::Namespaces, object)?;
+    }
+    Ok(())
 }
 
 /// Who has the name, if not we.

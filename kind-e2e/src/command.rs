@@ -3,6 +3,7 @@
 //! - 0: done; 1: the cluster refused, or something did not get through; 2: bad input, or nothing to work with.
 //! - the modules are one command each; what they ask of a running cluster goes over its socket.
 
+mod apply;
 mod clean;
 mod exec;
 mod failure;
@@ -43,6 +44,10 @@ enum Command {
     /// Run, delete, check and list pods
     #[command(subcommand)]
     Pod(pod::Command),
+    /// Make or change network policies and namespaces, from manifests
+    Apply(apply::ApplyArgs),
+    /// Remove a network policy
+    RemovePolicy(apply::RemoveArgs),
     /// Run a command in the network of a pod, a node, or the host outside
     Exec(exec::Args),
     /// Send echo requests from one end to another
@@ -137,6 +142,8 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Up(args) => up::up(&args),
         Command::Pod(command) => pod::pod(command),
+        Command::Apply(args) => apply::apply(&args),
+        Command::RemovePolicy(args) => apply::remove(&args),
         Command::Exec(args) => exec::exec(&args),
         Command::Ping(args) => ping::ping(&args),
         Command::Status(args) => status::status(&args),

@@ -25,6 +25,10 @@ pub enum Request {
     DeletePod(PodKey),
     /// Call CHECK for a pod.
     CheckPod(PodKey),
+    /// Make or change a NetworkPolicy or a Namespace.
+    Apply(Value),
+    /// Remove a network policy, named as pods are.
+    RemovePolicy(PodKey),
     /// Where a target is; answered by an [`End`].
     Find(Target),
     /// Something with the agent of a node.

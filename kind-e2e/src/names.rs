@@ -11,6 +11,8 @@ use terway_core::id::{InstanceId, PodKey};
 const PREFIX: &str = "tw-";
 /// Where clusters keep their sockets, logs and records. It does not outlive a boot, and namespaces do not either.
 pub const ROOT: &str = "/run/terway-e2e";
+/// Where their nodes pin programs and maps.
+pub const PINS: &str = "/sys/fs/bpf/terway-e2e";
 /// Longest name of a cluster.
 const LONGEST: usize = 16;
 
@@ -93,6 +95,16 @@ impl Names {
     /// A node's folder.
     pub fn node_dir(&self, number: usize) -> PathBuf {
         self.dir().join(node_name(number))
+    }
+
+    /// Folder of what its nodes pin.
+    pub fn pins(&self) -> PathBuf {
+        Path::new(PINS).join(&self.cluster)
+    }
+
+    /// Folder of what a node pins.
+    pub fn node_pins(&self, number: usize) -> PathBuf {
+        self.pins().join(node_name(number))
     }
 
     /// Where a running cluster takes commands.

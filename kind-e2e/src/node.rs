@@ -99,6 +99,7 @@ pub struct Node {
     /// Its addresses, IPv4 first.
     pub ips: Vec<IpAddr>,
     dir: PathBuf,
+    pins: PathBuf,
     mtu: u32,
     /// What an agent is started with besides.
     environment: Vec<(&'static str, String)>,
@@ -129,7 +130,8 @@ impl Node {
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", key.1.clone()),
         ];
         let (instance, daemon) = (names::instance(number), Mutex::new(None));
-        let node = Self { name, instance, netns, ips, dir, mtu: spec.mtu, environment, daemon };
+        let pins = names.node_pins(number);
+        let node = Self { name, instance, netns, ips, dir, pins, mtu: spec.mtu, environment, daemon };
         node.write(&node.dir.join("eni_conf.json"), &spec.eni_conf())?;
         node.write(&node.dir.join("10-terway.conflist"), &node.conflist())?;
         Ok(node)
@@ -157,6 +159,11 @@ impl Node {
     /// Its folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where its programs and maps of policy are pinned.
+    pub fn pins(&self) -> &Path {
+        &self.pins
     }
 
     /// Where its agent listens for the plugin.
@@ -200,6 +207,7 @@ impl Node {
             ("--cni-conf-dir", place("net.d")),
             ("--cni-conf-template", place("10-terway.conflist")),
             ("--debug-socket", place("debug.socket")),
+            ("--bpf-pin-dir", self.pins.clone()),
         ] {
             command.arg(flag).arg(path);
         }

@@ -4,6 +4,7 @@
 //! its loopback up, ADD, the status; and back: DEL, the namespace, the object.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     net::IpAddr,
     path::Path,
@@ -101,12 +102,32 @@ pub struct PodSpec {
     /// What it may send, bits per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<u64>,
+    /// Its labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations, those of limits aside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl PodSpec {
     /// A pod without limits.
     pub fn new(namespace: &str, name: &str, node: usize) -> Self {
-        Self { pod: PodKey::new(namespace, name), node, ingress: None, egress: None }
+        Self {
+            pod: PodKey::new(namespace, name),
+            node,
+            ingress: None,
+            egress: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// With a label.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
     }
 }
 

@@ -32,6 +32,9 @@ pub const CONTROL_PORT: u16 = 8601;
 /// Where the API server answers, and its port.
 pub const API: (Ipv4Addr, u16) = (Ipv4Addr::new(100, 100, 0, 2), 6443);
 
+/// Range of services, where policies are enforced; nothing translates them unless somebody does.
+pub const SERVICES: &str = "172.16.0.0/20";
+
 /// The network beyond the router: a host of it, and the router there.
 pub const OUTSIDE: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 10), Ipv4Addr::new(203, 0, 113, 1)];
 /// The same for IPv6.
@@ -61,6 +64,9 @@ pub struct ClusterSpec {
     pub seed: u64,
     /// Whether nodes have an agent. Without, ENIs are attached by hand and pods cannot be run.
     pub agents: bool,
+    /// Whether agents enforce network policies.
+    #[serde(default)]
+    pub policy: bool,
     /// Keys of `eni_conf` over those that the cluster gives.
     pub eni_conf: Map<String, Value>,
 }
@@ -96,6 +102,7 @@ impl ClusterSpec {
             real_latency: false,
             seed: 1,
             agents: true,
+            policy: false,
             eni_conf: Map::new(),
         }
     }
@@ -164,6 +171,11 @@ impl ClusterSpec {
             "vswitches": vswitches,
             "ip_stack": if self.stack == Stack::Dual { "dual" } else { "ipv4" },
         });
+        if self.policy {
+            // A share of one machine's memory, which all nodes have together.
+            conf["ebpf_config"] = json!({ "enable_bpf": true, "bpf_map_size": 8192, "max_flows": 16384 });
+            conf["service_cidr"] = SERVICES.into();
+        }
         for (key, value) in &self.eni_conf {
             conf[key] = value.clone();
         }

@@ -84,6 +84,14 @@ async fn perform(cluster: &Cluster, request: Request) -> Result<Value, ClusterEr
             cluster.call(&pod, "CHECK").await?;
             json!({})
         }
+        Request::Apply(object) => {
+            cluster.apply(&object)?;
+            json!({})
+        }
+        Request::RemovePolicy(name) => {
+            cluster.remove_policy(&name.namespace, &name.name)?;
+            json!({})
+        }
         Request::Find(target) => {
             let netns = cluster.netns(&target)?.map(|netns| netns.name().to_owned());
             let node = if let Target::Node(number) = target { Some(cluster.node(number)?) } else { None };

@@ -118,7 +118,7 @@ pub(crate) async fn start(
 async fn load(conf: &PolicyConf, pins: &Path, spawner: &Arc<dyn Spawner>) -> Result<Programs, PolicyError> {
     let options = Options {
         pins: pins.to_owned(),
-        sizes: Sizes { crossings: conf.map_size, ..Sizes::default() },
+        sizes: Sizes { crossings: conf.map_size, flows: conf.max_flows, ..Sizes::default() },
         method: Method::Best,
     };
     let (done, loaded) = tokio::sync::oneshot::channel();

@@ -21,6 +21,15 @@ impl Cluster {
     /// Runs a pod: its object, its namespace, ADD, its status. After an error nothing of it is left, but what DEL
     /// could not take away.
     pub async fn run_pod(&self, spec: &PodSpec) -> Result<Pod, ClusterError> {
+        self.run_pod_watched(spec, |_| Ok(())).await.map(|(pod, ())| pod)
+    }
+
+    /// As [`Self::run_pod`], with something that is in the pod's namespace before the plugin is called.
+    pub async fn run_pod_watched<W: Send + 'static>(
+        &self,
+        spec: &PodSpec,
+        watch: impl FnOnce(&Netns) -> io::Result<W> + Send + 'static,
+    ) -> Result<(Pod, W), ClusterError> {
         let node = Arc::clone(self.node(spec.node)?);
         let programs = self.programs.clone().ok_or(ClusterError::NoAgents)?;
         let key = &spec.pod;
@@ -30,13 +39,19 @@ impl Cluster {
         let made = {
             let (spec, netns, container) = (spec.clone(), netns.clone(), container.clone());
             let node = Arc::clone(&node);
-            blocking(move || add(&programs, &node, &spec, &netns, &container, &uid)).await
+            blocking(move || {
+                let made = pod::prepare(&spec.pod, &netns)?;
+                let watch =
+                    watch(&made).map_err(|source| PodError::Prepare { pod: spec.pod.clone(), source })?;
+                Ok((add(&programs, &node, &spec, &made, &container, &uid)?, watch))
+            })
+            .await
         };
-        let result = match made {
-            Ok(result) => result,
+        let (result, watch) = match made {
+            Ok(made) => made,
             Err(error) => {
                 self.vpc.api.remove_pod(&key.namespace, &key.name)?;
-                return Err(error.into());
+                return Err(ClusterError::Pod(error));
             }
         };
         let pod = Pod { spec: spec.clone(), container, netns, ips: pod::addresses(&result), result };
@@ -49,7 +64,7 @@ impl Cluster {
         };
         self.vpc.api.update_pod_status(&key.namespace, &key.name, &status)?;
         self.pods().insert(key.clone(), pod.clone());
-        Ok(pod)
+        Ok((pod, watch))
     }
 
     /// Takes a pod away: DEL, its namespace, its object. Where DEL is refused all stays, so that it can be tried again.
@@ -186,7 +201,8 @@ fn pod_object(spec: &PodSpec) -> PodObject {
         namespace: spec.pod.namespace.to_string(),
         name: spec.pod.name.to_string(),
         node: Some(node_name(spec.node)),
-        annotations: limits.into_iter().filter_map(annotation).collect(),
+        labels: spec.labels.clone(),
+        annotations: limits.into_iter().filter_map(annotation).chain(spec.annotations.clone()).collect(),
         ..PodObject::default()
     }
 }
@@ -201,16 +217,15 @@ fn netns_path(name: &str) -> String {
     Netns::open(name).map(|netns| netns.path().display().to_string()).unwrap_or_default()
 }
 
-/// Namespace and ADD; after a refusal DEL, as containerd does, and the namespace goes.
+/// ADD; after a refusal DEL, as containerd does, and the namespace goes.
 fn add(
     programs: &Programs,
     node: &Node,
     spec: &PodSpec,
-    name: &str,
+    netns: &Netns,
     container: &str,
     uid: &str,
 ) -> Result<serde_json::Value, PodError> {
-    let netns = pod::prepare(&spec.pod, name)?;
     let path = netns.path().display().to_string();
     let call = Call { program: &programs.plugin, node, spec, container, uid, netns: &path, before: None };
     let refused = match call.run("ADD") {
@@ -221,6 +236,6 @@ fn add(
     if let Err(error) = call.run("DEL") {
         tracing::warn!(pod = %spec.pod, %error, "DEL after a refused ADD was refused, too");
     }
-    Netns::remove(name)?;
+    Netns::remove(netns.name())?;
     Err(refused)
 }

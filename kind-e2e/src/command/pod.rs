@@ -41,6 +41,12 @@ pub(super) struct RunArgs {
     /// What it may send, in bits per second, such as 10M
     #[arg(long, value_name = "RATE", value_parser = rate)]
     egress: Option<u64>,
+    /// A label of the pod, such as app=web
+    #[arg(long = "label", short = 'l', value_name = "KEY=VALUE", value_parser = pair)]
+    labels: Vec<(String, String)>,
+    /// An annotation of the pod
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
+    annotations: Vec<(String, String)>,
     /// Print the pod as JSON, with the plugin's result
     #[arg(long)]
     json: bool,
@@ -97,10 +103,19 @@ impl OneArgs {
 
 fn run(args: &RunArgs) -> Result<(), Failure> {
     let pod = pod_key(&args.pod, &args.namespace).map_err(|error| Failure::input(error.to_string()))?;
-    let spec = PodSpec { pod, node: args.node, ingress: args.ingress, egress: args.egress };
+    let (namespace, name) = (pod.namespace.to_string(), pod.name.to_string());
+    let mut spec = PodSpec::new(&namespace, &name, args.node);
+    (spec.ingress, spec.egress) = (args.ingress, args.egress);
+    spec.labels.extend(args.labels.iter().cloned());
+    spec.annotations.extend(args.annotations.iter().cloned());
     let made = ask(&args.which.names()?, &Request::RunPod(spec))?;
     print::out(&if args.json { print::json(&made) } else { pods(&Value::from(vec![made])) });
     Ok(())
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.map(|(key, value)| (key.into(), value.into())).ok_or_else(|| format!("`{text}` is no KEY=VALUE"))
 }
 
 /// A rate in Kubernetes' way of writing quantities: a number with k, M or G, or Ki, Mi, Gi.

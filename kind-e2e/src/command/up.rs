@@ -70,6 +70,9 @@ pub(super) struct Args {
     /// Nodes without agents: to attach ENIs by hand. Pods cannot be run
     #[arg(long)]
     no_agents: bool,
+    /// Agents enforce network policies
+    #[arg(long, conflicts_with = "no_agents")]
+    policy: bool,
     /// The agent [default: beside this program, else in PATH; env: TERWAY_DAEMON]
     #[arg(long, value_name = "FILE")]
     daemon: Option<PathBuf>,
@@ -120,6 +123,7 @@ impl Args {
             real_latency: self.latency == Latency::Real,
             seed: self.seed,
             agents: !self.no_agents,
+            policy: self.policy,
             eni_conf,
         };
         spec.check().map_err(|error| Failure::input(error.to_string()))?;

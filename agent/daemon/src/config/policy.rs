@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 const PROVIDERS: &str = "iptables (policy is another agent's business), ebpf (this agent enforces it)";
 /// Entries of `terway_policy_map` if nothing is said.
 const MAP_SIZE: u32 = 65_536;
+/// Flows that are tracked if nothing is said: 75 MiB of them.
+const MAX_FLOWS: u32 = 524_288;
 /// Fewest and most that are taken.
 const MAP_SIZES: std::ops::RangeInclusive<u64> = 1024..=16_777_216;
 
@@ -21,6 +23,8 @@ pub(crate) struct PolicyConf {
     pub(crate) enabled: bool,
     /// Entries of `terway_policy_map`.
     pub(crate) map_size: u32,
+    /// Flows that are tracked, of all pods together.
+    pub(crate) max_flows: u32,
     /// `debug` tells each change of the engine.
     pub(crate) debug: bool,
     /// Whether pods are kept from the instance metadata.
@@ -56,12 +60,12 @@ impl PolicyConf {
         if let Some(mode) = ebpf.get("bpf_policy_mode").filter(|mode| *mode != "native") {
             return Err(("ebpf_config.bpf_policy_mode", mode.clone(), "native"));
         }
-        let map_size = match ebpf.get("bpf_map_size") {
-            None | Some(Value::Null) => MAP_SIZE,
+        let size = |name: &str, key, default| match ebpf.get(name) {
+            None | Some(Value::Null) => Ok(default),
             Some(size) => {
                 let taken = size.as_u64().filter(|size| MAP_SIZES.contains(size));
                 let taken = taken.and_then(|size| u32::try_from(size).ok());
-                taken.ok_or(("ebpf_config.bpf_map_size", size.clone(), "1024 to 16777216"))?
+                taken.ok_or((key, size.clone(), "1024 to 16777216"))
             }
         };
         let debug = match ebpf.get("bpf_log_level").map(|level| (level.as_str(), level)) {
@@ -100,7 +104,8 @@ impl PolicyConf {
         };
         Ok(Self {
             enabled: enabled && !disabled,
-            map_size,
+            map_size: size("bpf_map_size", "ebpf_config.bpf_map_size", MAP_SIZE)?,
+            max_flows: size("max_flows", "ebpf_config.max_flows", MAX_FLOWS)?,
             debug,
             block_metadata: switch("block_instance_metadata", "ebpf_config.block_instance_metadata", false)?,
             keep_established,
@@ -117,6 +122,7 @@ impl PolicyConf {
         }
         serde_json::json!({
             "bpf_map_size": self.map_size,
+            "max_flows": self.max_flows,
             "block_instance_metadata": self.block_metadata,
             "established": if self.keep_established { "keep" } else { "reevaluate" },
             "node_closed": self.node_closed,
