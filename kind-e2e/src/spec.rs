@@ -173,7 +173,7 @@ impl ClusterSpec {
         });
         if self.policy {
             // A share of one machine's memory, which all nodes have together.
-            conf["ebpf_config"] = json!({ "enable_bpf": true, "bpf_map_size": 8192, "max_flows": 16384 });
+            conf["ebpf_config"] = json!({ "enable_bpf": true, "bpf_map_size": 8192, "max_flows": 131_072 });
             conf["service_cidr"] = SERVICES.into();
         }
         for (key, value) in &self.eni_conf {

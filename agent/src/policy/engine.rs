@@ -42,7 +42,6 @@ struct Engine<'a> {
     flags: BTreeMap<Name, u32>,
     /// Since when a change of policy waits to be in force.
     waiting: Option<Instant>,
-    control: Option<Control>,
 }
 
 /// Runs until the channel ends (`None`) or the maps do not take what is wanted (why).
@@ -77,7 +76,6 @@ pub(super) async fn run(
         uids: BTreeMap::new(),
         flags: BTreeMap::new(),
         waiting: None,
-        control: None,
     };
     engine.run(from).await.err()
 }
@@ -280,8 +278,6 @@ impl Engine<'_> {
 
     async fn publish(&mut self, answers: &mut Vec<oneshot::Sender<()>>) -> Result<(), String> {
         let publication = self.compiler.publish().map_err(|full| full.to_string())?;
-        // Flows are tracked before anything is isolated: answers to what was open must still come.
-        self.write_control()?;
         let Publication { phases } = publication;
         let writes: usize = phases.iter().map(Vec::len).sum();
         tracing::debug!(
@@ -323,25 +319,17 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn write_control(&mut self) -> Result<(), String> {
-        let mut control = Control {
+    fn write_control(&self) -> Result<(), String> {
+        // Flows are tracked before there is any policy: when the first one comes, it is known who opened them.
+        let control = Control {
             layout: LAYOUT,
-            flags: self.settings.flags,
+            flags: self.settings.flags | CONTROL_TRACK,
             hz: self.settings.hz,
             sample: self.settings.sample,
             pending_mark: self.settings.pending_mark,
             event_rate: self.settings.event_rate,
         };
-        // While loading nobody knows whether there are policies.
-        if !self.is_loaded() || self.compiler.has_policies() {
-            control.flags |= CONTROL_TRACK;
-        }
-        if self.control == Some(control) {
-            return Ok(());
-        }
-        write(self.ports, &[Op::Control(control)])?;
-        self.control = Some(control);
-        Ok(())
+        write(self.ports, &[Op::Control(control)])
     }
 
     fn write_hosts(&self) -> Result<(), String> {

@@ -318,11 +318,6 @@ impl Compiler {
             .chain(clusters)
             .flat_map(|(name, problems)| problems.iter().map(move |text| (name.clone(), text.as_str())))
     }
-
-    /// Whether the cluster has any policy, or the node rules of its own: then every flow is tracked.
-    pub fn has_policies(&self) -> bool {
-        !self.policies.is_empty() || !self.clusters.is_empty() || !self.options.node_rules.is_empty()
-    }
 }
 
 type Directions = [Option<Arc<Vec<Spec>>>; 2];

@@ -46,8 +46,7 @@ struct Flip {
 
 impl Compiler {
     /// What to write for all that has changed since the last call. Between two phases every packet that was under way
-    /// must have left the programs. Whether flows are tracked ([`crate::layout::CONTROL_TRACK`], [`Compiler::has_policies`]) is the
-    /// caller's to write, before.
+    /// must have left the programs.
     pub fn publish(&mut self) -> Result<Publication, Full> {
         let mut ops = Vec::new();
         for space in std::mem::take(&mut self.dirty.spaces) {
