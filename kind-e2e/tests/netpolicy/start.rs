@@ -122,3 +122,51 @@ async fn a_closed_pod_receives_nothing_from_its_first_microsecond_on() {
     assert_eq!(got, vec![0; PODS], "of {sent} that were sent");
     cluster.down().await.expect("down");
 }
+
+#[tokio::test]
+async fn a_closed_pod_sends_nothing_from_its_first_microsecond_on() {
+    if !root() {
+        return;
+    }
+    let cluster = cluster(|spec| {
+        spec.eni_conf.insert("ip_reuse_cooldown".into(), "1s".into());
+    })
+    .await;
+    for (name, node) in [("near", 1), ("far", 2)] {
+        pod(&cluster, name, node).await;
+    }
+    let shut = json!({"podSelector": {"matchLabels": {"app": "shut"}}, "policyTypes": ["Egress"]});
+    policy(&cluster, "shut", &shut);
+    sleep(Duration::from_millis(300)).await;
+    let ends =
+        ["near", "far"].map(|name| (Target::pod(name), crate::bed::ip(&cluster, &Target::pod(name), false)));
+    let listen = |(target, _): &(Target, IpAddr)| {
+        let socket = netns(&cluster, target).run(|| UdpSocket::bind(("0.0.0.0", PORT))).expect("a socket");
+        socket.set_nonblocking(true).expect("set");
+        socket
+    };
+    let sockets = ends.each_ref().map(listen);
+    let mut all = Vec::new();
+    for label in ["open", "shut"] {
+        for number in 0..PODS / 2 {
+            let to = ends.each_ref().map(|(_, ip)| *ip).to_vec();
+            let spec = PodSpec::new("default", &format!("{label}-{number}"), 1).label("app", label);
+            let flood = move |netns: &Netns| Ok(Flood::start(netns, to));
+            let (_, flood) = cluster.run_pod_watched(&spec, flood).await.expect("a pod");
+            sleep(Duration::from_millis(20)).await;
+            assert!(flood.end() > 0, "nothing could even be sent");
+            cluster.delete_pod(&spec.pod).await.expect("deleted");
+            let mut buffer = [0; 64];
+            let got =
+                sockets.each_ref().map(|socket| std::iter::from_fn(|| socket.recv(&mut buffer).ok()).count());
+            all.push((label, got));
+        }
+    }
+    for (label, got) in &all {
+        match *label {
+            "open" => assert!(got.iter().all(|count| *count > 0), "{all:?}"),
+            _ => assert_eq!(*got, [0, 0], "{all:?}"),
+        }
+    }
+    cluster.down().await.expect("down");
+}
