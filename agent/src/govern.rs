@@ -45,6 +45,9 @@ impl Shared {
     /// What policy needs of an allocation's link.
     pub(crate) fn guard(&self, allocation: &Allocation) -> Option<Guard> {
         let PolicyPort { settings, .. } = self.ports.policy.as_ref()?;
+        if terway_core::bug!(self.ports.probe, UnguardedLink) {
+            return None;
+        }
         Some(Guard { link: allocation.link, pins: settings.pins.clone() })
     }
 
@@ -60,6 +63,7 @@ impl Shared {
             entropy: self.ports.entropy.clone(),
             spawner: self.ports.spawner.clone(),
             meter,
+            probe: self.ports.probe.clone(),
         };
         self.set_policy(Policy::start(ports, settings, places));
         Ok(())

@@ -20,7 +20,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use terway_core::{entropy::Entropy, spawn, spawn::Spawner};
+use terway_core::{entropy::Entropy, probe::Probe, spawn, spawn::Spawner};
 use terway_policy::{compile::NodeRule, model::Name, port::PolicyMaps};
 use tokio::sync::{mpsc, oneshot, watch as watch_channel};
 
@@ -58,6 +58,7 @@ pub struct PolicyPorts {
     pub entropy: Arc<dyn Entropy>,
     pub spawner: Arc<dyn Spawner>,
     pub meter: Arc<dyn PolicyMeter>,
+    pub probe: Arc<dyn Probe>,
 }
 
 /// How policy is enforced on this node.

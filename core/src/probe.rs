@@ -104,6 +104,10 @@ mod bugs {
         ThrottleIsFatal "throttle-is-fatal" "Throttling.User is taken for a refusal and fails the pod";
         CommitAfterReply "commit-after-reply" "ADD answers before its record is durable";
         NoCooling "no-cooling" "a released address is idle at once";
+        OpenStart "open-start" "a pod that the policy engine has not seen yet is open until it has";
+        UnguardedLink "unguarded-link" "a pod's link is made without policy programs";
+        LostEdit "lost-edit" "a change of a policy that is known already is passed over";
+        StaleLabels "stale-labels" "a pod keeps the labels that it was first seen with";
         OverwriteBinding "overwrite-binding" "an address listed by the cloud is booked as idle although a pod has it";
     }
 }

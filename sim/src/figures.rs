@@ -22,6 +22,8 @@ pub use parts::{AddressWaste, Burst, ModelParameter, Recovery, Sometimes};
 pub use recorder::{CallOutcome, Ending, Recorder, Run};
 pub use series::Series;
 
+use crate::policy::PolicyFigures;
+
 /// What one run yields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
@@ -85,6 +87,8 @@ pub struct Figures {
     pub leaked_addresses: u64,
     /// Times that an address was in two live sandboxes.
     pub duplicate_addresses: u64,
+    /// Network policies; `null` where the scenario has none.
+    pub policy: Option<PolicyFigures>,
     /// Idle addresses over all addresses of all pools.
     pub address_waste: AddressWaste,
     /// The burst of pods that the scenario has; `null` where it has none.

@@ -258,6 +258,7 @@ fn reboot(world: &World, node: &SimNode) {
     node.disk.crash(CrashFaults { lose_unsynced: true, ..before });
     node.kill_agent();
     node.host.reboot();
+    node.maps.clear();
     node.clock.reboot();
     world.oracle.node_down(world.trace.now(), &node.name);
     node.rebooted.notify_waiters();

@@ -19,7 +19,7 @@ use crate::{
     apiserver::{PodSpec, PodStatus},
     node::SimNode,
     oracle::Sandbox,
-    time,
+    policy, time,
     world::World,
 };
 
@@ -90,6 +90,7 @@ impl PodTask {
                 name: run.key.name.to_string(),
                 node: Some(node.name.to_string()),
                 owner_kind: Some(if run.stateful { "StatefulSet" } else { "ReplicaSet" }.to_owned()),
+                labels: world.law.as_ref().map(|law| law.labels_of(&run.key.name)).unwrap_or_default(),
                 ..PodSpec::default()
             };
             let Ok(object) = world.api.create_pod(&spec) else {
@@ -297,6 +298,7 @@ impl PodTask {
             ips: ips.clone(),
         };
         self.world.oracle.up(self.world.trace.now(), container, sandbox, &self.world.cloud);
+        policy::watch_start(&self.world, &self.node, container);
         sleep(self.node.between(Duration::from_millis(3), Duration::from_millis(12))).await;
         let status = PodStatus {
             phase: Some("Running".to_owned()),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rand_chacha::ChaCha8Rng;
-use terway_agent::{Agent, Ports, Settings};
+use terway_agent::{Agent, PolicyPort, Ports, Settings};
 use terway_chaos::{InvariantId, Severity, draw};
 use terway_core::{
     id::{InstanceId, NodeName},
@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     disk::{CrashFaults, SimDisk},
     host::SimHost,
+    policy::{Law, SimMaps},
     ports::{Points, SimClock, SimEntropy, SimProbe},
     scope::{Scope, ScopeSpawner},
     time,
@@ -68,6 +69,10 @@ pub struct SimNode {
     pub host: Arc<SimHost>,
     /// Disk of the agent's store.
     pub disk: Arc<SimDisk>,
+    /// Maps of policy, which the agent's end does not touch.
+    pub maps: SimMaps,
+    /// Whether its agent enforces policy.
+    pub enforces: bool,
     /// Clocks.
     pub clock: Arc<SimClock>,
     /// Crash points.
@@ -131,6 +136,7 @@ impl SimNode {
         disk: Arc<SimDisk>,
         clock: Arc<SimClock>,
         rng: ChaCha8Rng,
+        enforces: bool,
     ) -> Self {
         Self {
             name,
@@ -140,6 +146,8 @@ impl SimNode {
             room,
             host,
             disk,
+            maps: SimMaps::default(),
+            enforces,
             clock,
             points: Arc::default(),
             // The kubelet does no blocking work of its own.
@@ -289,7 +297,11 @@ impl SimNode {
             spawner: Arc::new(ScopeSpawner(scope.clone())),
             probe,
             kube: reach.kube,
-            policy: None,
+            policy: world.law.clone().filter(|_| self.enforces).map(|law| PolicyPort {
+                maps: Arc::new(self.maps.clone()),
+                settings: Law::settings(),
+                meter: law,
+            }),
         };
         let settings = Settings { node: self.name.clone(), config: world.agent_config() };
         world.trace.event(self.name.as_str(), format_args!("agent starts, incarnation {incarnation}"));

@@ -12,12 +12,13 @@ pub mod quiet;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use terway_chaos::{InvariantId, Severity, Violation};
+use rand_chacha::ChaCha8Rng;
+use terway_chaos::{InvariantId, Severity, Violation, draw};
 use terway_core::{
     cloud::EniStatus,
     id::{ContainerId, EniId, InstanceId, NodeName, PodKey, PodUid},
@@ -151,6 +152,33 @@ impl Oracle {
         let inner = self.inner();
         let containers = inner.by_node.get(node).into_iter().flatten();
         containers.filter_map(|id| Some((id.clone(), inner.sandboxes.get(id)?.clone()))).collect()
+    }
+
+    /// One of the live sandboxes, drawn.
+    pub fn some_sandbox(&self, rng: &mut ChaCha8Rng) -> Option<Sandbox> {
+        let inner = self.inner();
+        let drawn = IpAddr::V4(
+            draw::between(rng, 0, u64::from(u32::MAX))
+                .try_into()
+                .map_or(Ipv4Addr::UNSPECIFIED, Ipv4Addr::from_bits),
+        );
+        // The addresses of a run lie close together: any other start finds the first or the last one.
+        let (first, last) = (inner.by_ip.keys().next()?, inner.by_ip.keys().next_back()?);
+        let start = match (first, last, drawn) {
+            (IpAddr::V4(first), IpAddr::V4(last), IpAddr::V4(drawn)) => {
+                let span = u64::from(last.to_bits() - first.to_bits()) + 1;
+                IpAddr::V4(Ipv4Addr::from_bits(first.to_bits() + (u64::from(drawn.to_bits()) % span) as u32))
+            }
+            _ => *first,
+        };
+        let container = inner.by_ip.range(start..).next().map(|(_, container)| container)?;
+        inner.sandboxes.get(container).cloned()
+    }
+
+    /// The live sandbox that has an address.
+    pub fn sandbox_at(&self, ip: IpAddr) -> Option<Sandbox> {
+        let inner = self.inner();
+        inner.sandboxes.get(inner.by_ip.get(&ip)?).cloned()
     }
 
     /// Someone else is about to detach this ENI.

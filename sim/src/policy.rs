@@ -1,72 +1,21 @@
-//! The maps of a simulated node: the kernel's layouts in memory, read by the verdict that the programs are made of. They
-//! outlive the agent, as pins do.
+//! Policy in the simulator: the maps of simulated nodes, the policies of a scenario, and the oracle that compares what the
+//! maps decide with the reference.
+//!
+//! - `maps`: the kernel's layouts in memory; they outlive the agent.
+//! - `draw`: policies and labels, drawn from the seed.
+//! - `law`: what the policies are, and were a while ago; changes of them and of labels while the run goes on.
+//! - `check`: flows asked of the maps and of the reference.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+mod check;
+mod draw;
+mod law;
+mod maps;
+
+pub(crate) use self::{
+    check::{disagreements, watch_start},
+    law::drive,
 };
-
-use async_trait::async_trait;
-use terway_policy::{
-    compile::Limits,
-    memory::Memory,
-    op::Op,
-    port::{Left, MapsError, PolicyMaps},
+pub use self::{
+    law::{Law, PolicyFigures},
+    maps::SimMaps,
 };
-
-/// How long packets under way take to leave the programs: a grace period of the kernel's.
-const GRACE: Duration = Duration::from_millis(20);
-
-/// Maps of one node. Clones are the same maps.
-#[derive(Clone, Debug, Default)]
-pub struct SimMaps {
-    memory: Arc<Mutex<Memory>>,
-    limits: Limits,
-}
-
-impl SimMaps {
-    /// Maps with so much room.
-    pub fn new(limits: Limits) -> Self {
-        Self { memory: Arc::default(), limits }
-    }
-
-    /// What stands in them.
-    pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[async_trait]
-impl PolicyMaps for SimMaps {
-    fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    fn left(&self) -> Result<Left, MapsError> {
-        Ok(Left { endpoints: self.memory().endpoints.clone() })
-    }
-
-    fn write(&self, ops: &[Op]) -> Result<(), MapsError> {
-        let mut memory = self.memory();
-        for op in ops {
-            // The kernel refuses what does not fit; the compiler should have said so before.
-            if memory.peers.len() >= self.limits.peers
-                && matches!(op, Op::Peer(key, Some(_)) if !memory.peers.contains_key(key))
-            {
-                return Err(MapsError::Full { map: "terway_peer" });
-            }
-            memory.apply(op);
-        }
-        Ok(())
-    }
-
-    async fn settle(&self) {
-        tokio::time::sleep(GRACE).await;
-    }
-
-    fn keep_only(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), MapsError> {
-        self.memory().keep_only(view, links);
-        Ok(())
-    }
-}

@@ -21,6 +21,7 @@ use crate::{
     figures::{Burst, Ending, Figures, Run},
     inject,
     oracle::quiet,
+    policy,
     ports::SimEntropy,
     profile::{Fleet, Profile},
     root,
@@ -279,6 +280,10 @@ pub(crate) async fn simulate(
         leaked_addresses: leaks.addresses,
         duplicate_addresses: world.oracle.duplicates(),
         burst: bound,
+        policy: world
+            .law
+            .as_ref()
+            .map(|law| law.figures(world.nodes().iter().filter(|node| node.enforces).count() as u32)),
     };
     let about = Run {
         scenario: scenario.name.clone(),
@@ -322,6 +327,9 @@ fn start_all(world: &Arc<World>, drawn: &Drawn, begun: Instant) -> Result<(), Ru
                 }
             }
         });
+    }
+    if world.law.is_some() {
+        root::spawn(policy::drive(world.clone()));
     }
     root::spawn(workload::burst(world.clone()));
     root::spawn(workload::replay(world.clone()));

@@ -14,6 +14,7 @@ mod event;
 mod expect;
 mod overrides;
 mod placement;
+mod policy;
 mod read;
 mod section;
 mod trace_csv;
@@ -29,6 +30,7 @@ use terway_core::config::AgentConfig;
 pub use self::{
     builtin::{Builtin, builtins},
     error::ScenarioError,
+    policy::PolicySpec,
     trace_csv::{SkippedRow, TraceSource},
     wire::{ProfileKind, WireModel},
 };
@@ -61,6 +63,8 @@ pub struct Scenario {
     pub agent: AgentConfig,
     /// Pods.
     pub workload: Workload,
+    /// Network policies, if there are any.
+    pub policy: Option<PolicySpec>,
     /// The cloud's parameters.
     pub cloud: CloudModel,
     /// The API server's parameters.

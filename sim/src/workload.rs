@@ -89,7 +89,8 @@ pub fn start(
     stateful: bool,
     burst: bool,
 ) {
-    let run = PodRun { key: PodKey::new("default", name), lifetime, stateful, burst };
+    let namespace = world.law.as_ref().map_or_else(|| "default".to_owned(), |law| law.namespace_of(name));
+    let run = PodRun { key: PodKey::new(namespace, name), lifetime, stateful, burst };
     node.machine.run(PodTask::run(world.clone(), node.clone(), run));
 }
 

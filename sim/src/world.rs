@@ -29,6 +29,7 @@ use crate::{
     host::SimHost,
     node::{RuntimeFaults, SimNode},
     oracle::{Oracle, demand::Allowance},
+    policy::Law,
     ports::{Coverage, EPOCH, SimClock},
     profile::Profile,
     run::TextTrace,
@@ -58,6 +59,8 @@ pub struct World {
     pub trace: Trace,
     /// The oracles.
     pub oracle: Oracle,
+    /// Network policies, where the scenario has any.
+    pub law: Option<Arc<Law>>,
     /// Rare paths.
     pub coverage: Arc<Coverage>,
     /// Sites of odd but legal behaviour in this run.
@@ -116,6 +119,7 @@ impl World {
             profile,
             trace: Trace::new(seed, text),
             oracle: Oracle::new(scenario.agent.pool.cooldown),
+            law: scenario.policy.map(|spec| Arc::new(Law::new(spec, seed))),
             coverage: Arc::default(),
             buggified: Arc::default(),
             #[cfg(feature = "deliberate-bugs")]
@@ -249,6 +253,7 @@ impl World {
             SimDisk::new(self.seed, &format!("{name}#{life}")),
             SimClock::new(time::now()),
             stream("runtime"),
+            self.law.as_ref().is_some_and(|law| law.enforces(index, self.scenario.nodes)),
         ));
         lock(&self.nodes).insert(name, node.clone());
         lock(&self.by_instance).insert(instance, node.clone());
@@ -362,6 +367,9 @@ impl World {
 
     /// Something is wrong with the API server, or no more.
     pub fn api_is_faulty(&self, on: bool) {
+        if let Some(law) = &self.law {
+            law.note_trouble(self.trace.now());
+        }
         if on {
             self.api_faults.fetch_add(1, Relaxed);
         } else {

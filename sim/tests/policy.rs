@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use terway_agent::policy::{NoMeter, Phase, Place, Policy, PolicyPorts, PolicySettings};
+use terway_core::probe::NoProbe;
 use terway_policy::{
     compile::Limits,
     layout::{ENDPOINT_LOCKED, INGRESS, mapped},
@@ -51,6 +52,7 @@ impl Bed {
             entropy: SimEntropy::new(1, "node", incarnation),
             spawner: Arc::new(ScopeSpawner(scope.clone())),
             meter: Arc::new(NoMeter),
+            probe: Arc::new(NoProbe),
         };
         let settings =
             PolicySettings { node_ips: vec![[10, 0, 0, 250].into()], hz: 100, ..PolicySettings::default() };

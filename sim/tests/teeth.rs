@@ -59,6 +59,16 @@ const CREATE_CRASHES: &[&str] = &[
     "faults.crash-at-point.point=cloud.CreateNetworkInterface.after",
     "faults.crash-at-point.nth=1",
 ];
+const FEW_NODES: &[&str] = &["nodes=6", "duration=5m", "settle=1m"];
+/// Agents hear late of pods that start on their nodes.
+const LATE_NEWS: &[&str] = &[
+    "nodes=6",
+    "duration=5m",
+    "settle=2m",
+    "faults.watch-lag.per_node_hour=30",
+    "faults.watch-lag.for=[\"1m\", \"2m\"]",
+    "faults.watch-lag.lag=5s",
+];
 const SMALL_BURST: &[&str] = &["nodes=10", "workload.burst.pods=300", "duration=5m"];
 
 fn hunts() -> Vec<Hunt> {
@@ -80,6 +90,10 @@ fn hunts() -> Vec<Hunt> {
         hunt(Bug::ThrottleIsFatal, "crash-loop", &[], 6),
         hunt(Bug::CommitAfterReply, "crash-loop", &[], 2),
         hunt(Bug::NoCooling, "swarm", &[], 1),
+        hunt(Bug::OpenStart, "policy", LATE_NEWS, 3),
+        hunt(Bug::UnguardedLink, "policy", FEW_NODES, 1),
+        hunt(Bug::LostEdit, "policy", FEW_NODES, 1),
+        hunt(Bug::StaleLabels, "policy", FEW_NODES, 1),
         hunt(Bug::OverwriteBinding, "crash-loop", &[], 2),
     ]
 }

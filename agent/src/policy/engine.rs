@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use terway_core::probe::pass;
 use terway_policy::{
     compile::{Compiler, EndpointSpec, Options, Publication},
     layout::{CONTROL_TRACK, CidrKey, Control, ENDPOINT_LOCKED, Endpoint, LAYOUT, PeerKey, addr_of, is_v4},
@@ -40,6 +41,10 @@ struct Engine<'a> {
     uids: BTreeMap<Name, String>,
     /// `ENDPOINT_*` that pods ask for by annotations; most ask for none.
     flags: BTreeMap<Name, u32>,
+    /// Whether everything has been in force once under this engine.
+    serves: bool,
+    /// Whether policies have changed, and so what there is to say of them.
+    changed: bool,
     /// Since when a change of policy waits to be in force.
     waiting: Option<Instant>,
 }
@@ -75,6 +80,8 @@ pub(super) async fn run(
         listed: BTreeSet::new(),
         uids: BTreeMap::new(),
         flags: BTreeMap::new(),
+        serves: false,
+        changed: true,
         waiting: None,
     };
     engine.run(from).await.err()
@@ -157,6 +164,7 @@ impl Engine<'_> {
                 if alone && self.is_loaded() {
                     self.publish(&mut answers).await?;
                     self.waiting = Some(Instant::now());
+                    self.changed = true;
                 }
                 self.take(input, &mut answers)?;
                 if alone && self.is_loaded() {
@@ -179,11 +187,19 @@ impl Engine<'_> {
             Input::Set { object: Object::Namespace(namespace), .. } => {
                 self.compiler.set_namespace(&namespace);
             }
-            Input::Set { object: Object::Policy(policy), .. } => self.compiler.set_policy(&policy),
+            Input::Set { object: Object::Policy(policy), .. } => {
+                let known = terway_core::bug!(self.ports.probe, LostEdit) && self.is_loaded();
+                if !known {
+                    self.compiler.set_policy(&policy);
+                }
+            }
             Input::Set { object: Object::ClusterPolicy(policy), .. } => {
                 self.compiler.set_cluster_policy(&policy);
             }
             Input::Set { object: Object::Pod(mut pod), flags } => {
+                if terway_core::bug!(self.ports.probe, StaleLabels) && self.uids.contains_key(&pod.name) {
+                    return Ok(());
+                }
                 // Of every pod: most are seen before they get a place here.
                 self.uids.insert(pod.name.clone(), pod.uid.clone());
                 if flags == 0 {
@@ -221,7 +237,12 @@ impl Engine<'_> {
             }
             Input::Bind { place, done } => {
                 self.places.insert(place.link, place.clone());
-                if self.is_loaded() {
+                let unseen = !self.uids.contains_key(&place.pod);
+                if unseen && terway_core::bug!(self.ports.probe, OpenStart) {
+                    let open = Endpoint { flags: place.flags, ..locked(&place) };
+                    write(self.ports, &[Op::Endpoint(place.link, Some(open))])?;
+                    done.send(()).unwrap_or(());
+                } else if self.is_loaded() {
                     self.place(&place);
                     answers.push(done);
                 } else {
@@ -287,33 +308,40 @@ impl Engine<'_> {
             "policy is written"
         );
         let mut phases = phases.into_iter();
-        if let Some(first) = phases.next() {
+        if let Some(first) = phases.next().filter(|first| !first.is_empty()) {
+            pass(&*self.ports.probe, "policy.publish.step-a").await;
             write(self.ports, &first)?;
+            pass(&*self.ports.probe, "policy.publish.step-b").await;
         }
-        let first_time = self.policy.status().phase != Phase::Serving;
+        let first_time = !std::mem::replace(&mut self.serves, true);
         for done in answers.drain(..) {
             done.send(()).unwrap_or(());
         }
         for phase in phases {
             self.ports.maps.settle().await;
+            pass(&*self.ports.probe, "policy.publish.step-c").await;
             write(self.ports, &phase)?;
         }
         if let Some(since) = self.waiting.take() {
             self.ports.meter.synced(since.elapsed());
         }
         if first_time {
+            pass(&*self.ports.probe, "policy.publish.step-d").await;
             self.ports.maps.publish().map_err(|error| error.to_string())?;
             self.ports.maps.settle().await;
             let links = self.places.keys().copied().collect();
             self.ports.maps.keep_only(self.view, &links).map_err(|error| error.to_string())?;
         }
-        let problems = self.compiler.problems().map(|(name, text)| (name, text.to_owned())).collect();
+        let problems = std::mem::take(&mut self.changed)
+            .then(|| self.compiler.problems().map(|(name, text)| (name, text.to_owned())).collect());
         self.policy.set_status(|status| {
             status.phase = Phase::Serving;
             status.published += 1;
             status.rule_sets = self.compiler.rule_sets();
             status.usage = self.compiler.usage().to_vec();
-            status.problems = problems;
+            if let Some(problems) = problems {
+                status.problems = problems;
+            }
         });
         self.policy.served.send_if_modified(|served| !std::mem::replace(served, true));
         Ok(())

@@ -18,7 +18,7 @@ use terway_core::{
     id::{ContainerId, EniId},
 };
 
-use crate::{kernel::Exit, node::SimNode, world::World};
+use crate::{kernel::Exit, node::SimNode, policy::disagreements, world::World};
 
 /// What the cloud holds and nobody owns.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +51,7 @@ pub fn pending(world: &World) -> Vec<String> {
         pending
             .extend(differences(world, &node, &snapshot).into_iter().map(|what| format!("{name}: {what}")));
         pending.extend(level(&node, &snapshot).into_iter().map(|(_, what)| format!("{name}: {what}")));
+        pending.extend(disagreements(world, &node).into_iter().map(|what| format!("{name}: {what}")));
         pending.extend(astray(world, &node).into_iter().map(|what| format!("{name}: {what}")));
     }
     pending.extend(orphans(world).into_iter().map(|eni| format!("{} belongs to no node", eni.id)));
@@ -114,6 +115,9 @@ pub fn judge(world: &World) -> Leaks {
         for what in differences(world, &node, &snapshot) {
             leaks.addresses += 1;
             world.oracle.breach(InvariantId::I7, at, name, what);
+        }
+        for what in disagreements(world, &node) {
+            world.oracle.breach(InvariantId::I12, at, name, what);
         }
         for (id, what) in level(&node, &snapshot) {
             world.oracle.breach(id, at, name, what);

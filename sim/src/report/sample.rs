@@ -5,7 +5,10 @@ use std::time::Duration;
 use terway_chaos::draw::{between, stream, unit};
 use terway_chaos::{InvariantId, Violation};
 
-use crate::figures::{Burst, CallOutcome, Ending, Figures, ModelParameter, Recorder, Relation, Run};
+use crate::{
+    figures::{Burst, CallOutcome, Ending, Figures, ModelParameter, Recorder, Relation, Run},
+    policy::PolicyFigures,
+};
 
 fn run(scenario: &str, nodes: u32) -> Run {
     let parameter = |name: &str, value: &str, source: &str| ModelParameter {
@@ -118,6 +121,12 @@ pub(super) fn busy(broken: bool) -> Figures {
             leaked_addresses: 0,
             duplicate_addresses: u64::from(broken),
             burst: broken.then(|| Burst::new(Some(81.3), 66.0)),
+            policy: broken.then(|| PolicyFigures {
+                nodes: 40,
+                edits: 300,
+                syncs: 12_000,
+                ..PolicyFigures::default()
+            }),
         },
     );
     figures.expect("pods_started", Relation::AtLeast, 100_000.0);

@@ -47,6 +47,7 @@ pub(super) fn summary(f: &Figures, colour: bool) -> String {
     page.blank();
     cloud(&mut page, f);
     page.blank();
+    policy(&mut page, f);
     chaos(&mut page, f);
     expectations(&mut page, f);
     violations(&mut page, f);
@@ -147,6 +148,38 @@ fn cloud(page: &mut Page, f: &Figures) {
             number::grouped(f.leaked_enis),
             number::grouped(f.leaked_addresses),
             number::grouped(f.duplicate_addresses)
+        ),
+    );
+}
+
+fn policy(page: &mut Page, f: &Figures) {
+    let Some(policy) = &f.policy else { return };
+    page.line(
+        "policy",
+        &format!(
+            "{:>9} nodes of {} enforce it; {} edits, {} relabelled pods",
+            number::grouped(u64::from(policy.nodes)),
+            number::grouped(u64::from(f.nodes)),
+            number::grouped(policy.edits),
+            number::grouped(policy.relabels)
+        ),
+    );
+    page.line(
+        "",
+        &format!(
+            "{:>9} times put in force, {:.1} ms after its sight (p99 {:.1} ms), {} failures",
+            number::grouped(policy.syncs),
+            policy.sync_p50_ms,
+            policy.sync_p99_ms,
+            number::grouped(policy.sync_failures)
+        ),
+    );
+    page.line(
+        "",
+        &format!(
+            "{:>9} flows compared with the reference, {} pods looked at as they started",
+            number::grouped(policy.flows_compared),
+            number::grouped(policy.starts_checked)
         ),
     );
 }

@@ -38,6 +38,8 @@ embedded! {
     "cloud-partition"
     "half-open"
     "slow-cloud"
+    "policy"
+    "policy-churn"
 }
 
 /// All of them, in the order in which they are best tried.

@@ -6,13 +6,13 @@ use terway_chaos::{InputError, Schedule, draw, swarm::FaultRates};
 
 use super::{
     Scenario, ScenarioError, Swarm, Workload, agent, api, check, cloud, cluster, event, expect, overrides,
-    section::Section, trace_csv, wire, workload,
+    policy, section::Section, trace_csv, wire, workload,
 };
 use crate::cloud::CloudModel;
 
 const KEYS: &[&str] = &[
     "name", "about", "nodes", "duration", "settle", "cluster", "agent", "workload", "cloud", "api", "faults",
-    "swarm", "fault", "event", "expect", "profile", "wire",
+    "swarm", "fault", "event", "expect", "profile", "wire", "policy",
 ];
 
 /// Nodes of one cluster: as many as the nodes' own network has room for, with a margin for those that come
@@ -59,6 +59,7 @@ impl Scenario {
             eni_conf,
             agent,
             workload,
+            policy: policy::read(root.section("policy")?.as_ref())?,
             cloud: cloud::read(root.section("cloud")?.as_ref(), CloudModel::default())?,
             api: api::read(root.section("api")?.as_ref())?,
             faults: faults

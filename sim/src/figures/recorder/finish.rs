@@ -7,6 +7,7 @@ use super::super::{
     AddLatency, AddressWaste, Burst, Figures, ModelParameter, Recovery, Series, Sometimes, latency,
 };
 use super::{CallOutcome, Recorder};
+use crate::policy::PolicyFigures;
 
 /// What a run was, known before it starts.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +49,8 @@ pub struct Ending {
     pub duplicate_addresses: u64,
     /// The burst, if the scenario has one.
     pub burst: Option<Burst>,
+    /// Network policies, if the scenario has any.
+    pub policy: Option<PolicyFigures>,
 }
 
 /// Reading actions are named so by the vendor, without exception among those we call.
@@ -108,6 +111,7 @@ impl Recorder {
             leaked_enis: ending.leaked_enis,
             leaked_addresses: ending.leaked_addresses,
             duplicate_addresses: ending.duplicate_addresses,
+            policy: ending.policy,
             address_waste: AddressWaste {
                 // A single sample at the very end has no weight, and is then its own mean.
                 mean: over(self.waste.weighed, self.waste.weight).or(self.waste.share),
