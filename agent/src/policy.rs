@@ -5,8 +5,10 @@
 //! alone. A pod's endpoint is written before its address is told to anybody.
 //!
 //! - `watch`: follows one kind of object; `feed`: what is made of each.
+//! - `describe`: words for what the programs tell.
 //! - `engine`: the one task that owns the compiler.
 
+mod describe;
 mod engine;
 mod feed;
 mod watch;
@@ -21,9 +23,10 @@ use std::{
 
 use ipnet::IpNet;
 use terway_core::{entropy::Entropy, probe::Probe, spawn, spawn::Spawner};
-use terway_policy::{compile::NodeRule, model::Name, port::PolicyMaps};
+use terway_policy::{compile::NodeRule, layout::Event, model::Name, port::PolicyMaps};
 use tokio::sync::{mpsc, oneshot, watch as watch_channel};
 
+pub use self::describe::{End, Severity, Told};
 use self::feed::Input;
 pub use self::feed::{METADATA_ANNOTATION, ROUTER_ANNOTATION};
 
@@ -164,6 +167,13 @@ impl Policy {
     /// Takes a pod's endpoint away.
     pub async fn unbind(&self, link: u32) -> Result<(), PolicyEnded> {
         self.sender().send(Input::Unbind { link }).await.map_err(|_| PolicyEnded)
+    }
+
+    /// Puts what the programs told into words.
+    pub async fn describe(&self, events: Vec<Event>) -> Result<Vec<Told>, PolicyEnded> {
+        let (done, told) = oneshot::channel();
+        self.sender().send(Input::Describe { events, done }).await.map_err(|_| PolicyEnded)?;
+        told.await.map_err(|_| PolicyEnded)
     }
 
     /// Whether everything that is wanted has been in force once.

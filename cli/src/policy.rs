@@ -1,10 +1,12 @@
 //! `terway-cli policy`: what NetworkPolicies say of a flow, and why.
 //!
+//! - [`events`]: what a node's agent tells as it happens
 //! - [`source`]: a cluster from manifests; [`online`]: from the API server
 //! - [`expect`]: expectations that a CI tests
 //!
 //! The verdict is that of the code that nodes run; nothing here judges.
 
+mod events;
 mod expect;
 mod online;
 mod source;
@@ -38,6 +40,10 @@ enum Command {
     /// The file: `manifests` (files and folders, relative to it), `namespace` (of ends that name none) and
     /// `expectations`, a list of {name, from, to, port or ports, expect: allow|deny, egress and ingress: allow|deny}.
     Test(TestArgs),
+    /// Show packets as they are denied on this node, until interrupted
+    ///
+    /// Allowed ones too, as far as the agent is told to sample them (`ebpf_config.sample_allowed`).
+    Events(events::EventsArgs),
     /// Show the rules of each pod in the order in which they are asked
     Dump(DumpArgs),
 }
@@ -105,6 +111,7 @@ struct DumpArgs {
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let text = match args.command {
         Command::Explain(explain) => self::explain(&explain, args.json)?,
+        Command::Events(events) => return events::follow(&events, args.json),
         Command::Dump(dump) => self::dump(&dump, args.json)?,
         Command::Test(test) => {
             let report = expect::test(&test.file, &test.files)?;

@@ -161,6 +161,11 @@ impl Node {
         &self.dir
     }
 
+    /// Where its agent tells of denied packets.
+    pub fn policy_events(&self) -> PathBuf {
+        self.dir.join("policy_events.socket")
+    }
+
     /// Where its programs and maps of policy are pinned.
     pub fn pins(&self) -> &Path {
         &self.pins
@@ -208,6 +213,7 @@ impl Node {
             ("--cni-conf-template", place("10-terway.conflist")),
             ("--debug-socket", place("debug.socket")),
             ("--bpf-pin-dir", self.pins.clone()),
+            ("--policy-events", self.policy_events()),
         ] {
             command.arg(flag).arg(path);
         }

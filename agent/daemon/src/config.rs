@@ -34,7 +34,7 @@ const ALIASES: [(&str, &str); 4] = [
 ];
 
 /// Keys that are read here and not by the pool.
-const READ_HERE: [&str; 9] = [
+const READ_HERE: [&str; 10] = [
     "access_key",
     "access_secret",
     "region_id",
@@ -43,6 +43,7 @@ const READ_HERE: [&str; 9] = [
     "version",
     "ipam_config",
     "ebpf_config",
+    "security_conf",
     "service_cidr",
 ];
 
@@ -204,6 +205,7 @@ fn read(path: &Path, text: &str, conflist: Value, no_policy: bool) -> Result<Loa
     let region = text_of("region_id")?;
     let policy = PolicyConf::read(&document, &conflist, no_policy)
         .map_err(|(key, value, allowed)| refused(key, &value, allowed))?;
+    let document_security = document.get("security_conf").cloned();
     let conf = EniConf::from_json(&Value::Object(document).to_string()).map_err(invalid)?;
     let agent = conf.validate().map_err(invalid)?;
     Budget::new(&agent.rate_limit).map_err(|source| LoadError::Rates { path: path.into(), source })?;
@@ -214,10 +216,25 @@ fn read(path: &Path, text: &str, conflist: Value, no_policy: bool) -> Result<Loa
             None => format!("eni_conf key `{key}` is not known to this agent and has no effect"),
         });
     }
+    warnings.extend(without_effect(document_security.as_ref()));
     if agent.vswitches.is_empty() && vswitch_ids.is_empty() {
         warnings.push("eni_conf names no vSwitch: set `vswitches`, or no ENI can be made".into());
     }
     Ok(Loaded { path: path.into(), agent, vswitch_ids, region, key, conflist, policy, warnings })
+}
+
+/// Keys of `security_conf` that change nothing here, each with a word about it.
+fn without_effect(security: Option<&Value>) -> Vec<String> {
+    let keys = |section: &str| {
+        let table = security.and_then(|conf| conf.get(section)).and_then(Value::as_object);
+        table.into_iter().flat_map(Map::keys).map(|key| format!("{section}.{key}")).collect::<Vec<_>>()
+    };
+    let known = ["enable_audit", "audit_log_path", "audit_log_retention", "blocked_protocols"]
+        .map(|key| format!("access_control.{key}"));
+    let all = ["access_control", "compliance"].into_iter().flat_map(keys);
+    all.filter(|key| !known.contains(key))
+        .map(|key| format!("eni_conf key `security_conf.{key}` has no effect in this agent"))
+        .collect()
 }
 
 /// A value under another spelling. The real key wins, and a contradiction is told.

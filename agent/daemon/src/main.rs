@@ -8,6 +8,7 @@
 //! - [`run`](mod@run): puts everything together, and ends in order.
 //! - [`node`]: what the node is like; [`kubernetes`]: the API server.
 //! - [`policy`]: programs and maps of policy, where this agent enforces it.
+//! - [`tell`]: what the programs tell, to listeners and to the [`audit`] log.
 //! - [`service`]: the RPC service over the agent; [`socket`]: where it listens, and who may speak.
 //! - [`spool`]: releases that plugins left while nobody listened.
 //! - [`conflist`]: the CNI configuration, written when pods can be served.
@@ -16,6 +17,7 @@
 //!
 //! Exit codes: 0 stopped in order; 1 could not start or go on; 2 bad input.
 
+mod audit;
 mod config;
 mod conflist;
 mod events;
@@ -30,6 +32,7 @@ mod run;
 mod service;
 mod socket;
 mod spool;
+mod tell;
 mod web;
 
 use std::{io::Write as _, process::ExitCode};

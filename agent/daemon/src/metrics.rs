@@ -89,6 +89,10 @@ pub(crate) struct Metrics {
     pub(crate) policy_sync: Histogram,
     /// Policies, or changes around them, that could not be put in force.
     pub(crate) policy_errors: Counter,
+    /// Denied packets that were counted and not told one by one.
+    pub(crate) policy_untold: Counter,
+    /// Lines of the audit log that could not be written.
+    pub(crate) audit_errors: Counter,
     policy_ready: Gauge,
     policy_rule_sets: Gauge,
     policy_problems: Gauge,
@@ -129,6 +133,8 @@ impl Metrics {
             events_dropped: Counter::default(),
             policy_sync: policy_buckets(),
             policy_errors: Counter::default(),
+            policy_untold: Counter::default(),
+            audit_errors: Counter::default(),
             policy_ready: Gauge::default(),
             policy_rule_sets: Gauge::default(),
             policy_problems: Gauge::default(),
@@ -173,6 +179,8 @@ impl Metrics {
             "terway_events_dropped", "Kubernetes events that were not sent", events_dropped;
             "terway_network_policy_sync_duration_seconds", "From the sight of a policy to its being in force", policy_sync;
             "terway_network_policy_sync_errors", "Changes of policy that could not be put in force", policy_errors;
+            "terway_network_policy_untold_packets", "Denied packets that were counted and not told one by one", policy_untold;
+            "terway_audit_errors", "Lines of the audit log that could not be written", audit_errors;
             "terway_network_policy_ready", "1 when what the API server shows is in force", policy_ready;
             "terway_network_policy_rule_sets", "Rule sets in force", policy_rule_sets;
             "terway_network_policy_problems", "Policies with parts that match nothing", policy_problems;

@@ -50,6 +50,9 @@ pub(crate) struct Options {
     /// Folder of a bpf file system in which programs and maps of policy are pinned
     #[arg(long, value_name = "DIR", default_value = terway_bpf::programs::PIN_DIRECTORY)]
     pub(crate) bpf_pin_dir: PathBuf,
+    /// Unix socket on which denied packets are told as they come, where policy is enforced; `off` for none
+    #[arg(long, value_name = "unix://PATH", default_value = "unix:///var/run/eni/policy_events.socket")]
+    pub(crate) policy_events: DebugSocket,
     /// Policy is not enforced by this agent, whatever the configuration says
     #[arg(long, env = "DISABLE_POLICY", value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub(crate) disable_policy: bool,

@@ -15,9 +15,12 @@ use terway_agent::{
     PolicyPort,
     policy::{PolicyMeter, PolicySettings},
 };
-use terway_bpf::{Method, Options, Origin, Programs, Sizes, port::KernelMaps};
+use terway_bpf::{Method, Options, Origin, Programs, Sizes, events::Events, port::KernelMaps};
 use terway_core::{id::NodeName, spawn::Spawner};
-use terway_policy::layout::{CONTROL_BLOCK_METADATA, CONTROL_KEEP_ESTABLISHED, CONTROL_NODE_CLOSED};
+use terway_policy::{
+    compile::NodeRule,
+    layout::{CONTROL_BLOCK_METADATA, CONTROL_KEEP_ESTABLISHED, CONTROL_NODE_CLOSED, EGRESS, INGRESS},
+};
 use tokio::time::{Duration, timeout};
 
 use crate::{config::policy::PolicyConf, metrics::Metrics};
@@ -73,13 +76,20 @@ pub(crate) struct Place<'a> {
     pub(crate) kube: &'a kube::Client,
 }
 
+/// What enforces policy, for the agent and for those who tell of it.
+pub(crate) struct Enforced {
+    pub(crate) port: PolicyPort,
+    pub(crate) maps: Arc<KernelMaps>,
+    pub(crate) events: Events,
+}
+
 /// Loads the programs, or adopts what an earlier agent left.
 pub(crate) async fn start(
     conf: &PolicyConf,
     place: Place<'_>,
     spawner: &Arc<dyn Spawner>,
     metrics: Arc<Metrics>,
-) -> Result<PolicyPort, PolicyError> {
+) -> Result<Enforced, PolicyError> {
     let programs = load(conf, place.pins, spawner).await?;
     let services = if conf.services.is_empty() { services(place.kube).await } else { conf.services.clone() };
     if services.is_empty() {
@@ -102,7 +112,7 @@ pub(crate) async fn start(
     let settings = PolicySettings {
         node_ips: node_ips.into_iter().collect(),
         flags,
-        node_rules: Vec::new(),
+        node_rules: conf.blocked.iter().flat_map(|(name, protocol)| node_rules(name, *protocol)).collect(),
         hz: terway_bpf::programs::ticks_per_second()?,
         pins: place.pins.to_owned(),
         pending_mark: if services.is_empty() { 0 } else { PENDING_MARK },
@@ -110,8 +120,21 @@ pub(crate) async fn start(
         event_rate: EVENT_RATE,
         sample: conf.sample,
     };
+    let events = programs.events()?;
     let maps = Arc::new(KernelMaps::of(programs, spawner.clone())?);
-    Ok(PolicyPort { maps, meter: Arc::new(Meter(metrics)), settings })
+    let port = PolicyPort { maps: maps.clone(), meter: Arc::new(Meter(metrics)), settings };
+    Ok(Enforced { port, maps, events })
+}
+
+/// Denials of a protocol, both ways. Errors about known flows and neighbour discovery are never asked about.
+fn node_rules(name: &str, protocol: u8) -> [NodeRule; 2] {
+    let rule = |direction| NodeRule {
+        name: format!("blocked_protocols {name}"),
+        direction,
+        protocol,
+        ports: (0, u16::MAX),
+    };
+    [rule(INGRESS), rule(EGRESS)]
 }
 
 /// The verifier takes a good part of a second.

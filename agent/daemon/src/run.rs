@@ -27,6 +27,7 @@ use tokio::{
 };
 
 use crate::{
+    audit::{self, Audit},
     config::{self, Loaded},
     conflist::{self, ConflistError},
     events::Events,
@@ -35,11 +36,12 @@ use crate::{
     metrics::Metrics,
     node::{self, NodeError},
     options::Options,
-    policy::{self, PolicyError},
+    policy::{self, Enforced, PolicyError},
     privilege::{self, PrivilegeError},
     service::Service,
     socket::{self, SocketError},
     spool,
+    tell::{self, Teller},
     web::{Web, WebError},
 };
 
@@ -199,9 +201,15 @@ async fn serve(
         spawner: spawner.clone(),
         probe: Arc::new(NoProbe),
         kube: kube.clone(),
-        policy,
+        policy: policy.as_ref().map(|enforced| enforced.port.clone()),
     };
     let agent = Agent::start(ports, Settings { node: name.clone(), config: loaded.agent.clone() }).await?;
+    if let (Some(Enforced { maps, events, .. }), Some(engine)) = (policy, agent.policy().cloned()) {
+        let audit = loaded.policy.audit.clone().map(|conf| Audit::new(conf, audit::ROTATE_BYTES));
+        let (node, metrics, clock) = (name.clone(), metrics.clone(), clock.clone());
+        let teller = Teller { node, events, maps, policy: engine, audit, metrics, clock };
+        tell::start(teller, options.policy_events.0.as_deref(), spawner)?;
+    }
     let spooled = releases::folder(&options.socket);
     // Before anybody can ask: what was let go meanwhile must not be answered as if it were still there.
     if let Err(error) = spool::replay(&agent, &spooled).await {

@@ -8,7 +8,9 @@ use std::{
 use terway_core::probe::pass;
 use terway_policy::{
     compile::{Compiler, EndpointSpec, Options, Publication},
-    layout::{CONTROL_TRACK, CidrKey, Control, ENDPOINT_LOCKED, Endpoint, LAYOUT, PeerKey, addr_of, is_v4},
+    layout::{
+        CONTROL_TRACK, CidrKey, Control, ENDPOINT_LOCKED, Endpoint, Event, LAYOUT, PeerKey, addr_of, is_v4,
+    },
     manifest::Object,
     model::{Name, Pod},
     op::Op,
@@ -21,6 +23,7 @@ use tokio::{
 
 use super::{
     Phase, Place, Policy, PolicyPorts, PolicySettings,
+    describe::describe,
     feed::{Input, Kind},
 };
 
@@ -120,6 +123,8 @@ pub(super) async fn rest(
                     tracing::warn!(link, "{error}; the endpoint stays until the next start");
                 }
             }
+            // Without words: nobody waits for them for long.
+            Input::Describe { done, .. } => done.send(Vec::new()).unwrap_or_default(),
             Input::Set { .. } | Input::Gone(..) | Input::Listed(_) => {}
         }
     }
@@ -250,6 +255,11 @@ impl Engine<'_> {
                     self.place(&place);
                     done.send(()).unwrap_or(());
                 }
+            }
+            Input::Describe { events, done } => {
+                let told = |event: &Event| describe(&self.compiler, self.places.get(&event.endpoint), event);
+                // Whoever asked may have gone.
+                let _ = done.send(events.iter().map(told).collect());
             }
             Input::Unbind { link } => {
                 self.places.remove(&link);

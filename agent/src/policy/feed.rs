@@ -9,13 +9,13 @@ use kube::{
     api::{ApiResource, DynamicObject},
 };
 use terway_policy::{
-    layout::{ENDPOINT_METADATA, ENDPOINT_ROUTER},
+    layout::{ENDPOINT_METADATA, ENDPOINT_ROUTER, Event},
     manifest::{self, Object, v1alpha2::ClusterNetworkPolicy},
     model::Name,
 };
 use tokio::sync::oneshot;
 
-use super::Place;
+use super::{Place, describe::Told};
 
 /// Annotation of a pod that forwards for others (`true`): the source of what it sends is not checked.
 pub const ROUTER_ANNOTATION: &str = "policy.terway-rs.io/router";
@@ -51,6 +51,13 @@ pub(super) enum Input {
     Listed(Kind),
     /// A pod gets an endpoint.
     Bind { place: Place, done: oneshot::Sender<()> },
+    /// Events are to be put into words.
+    Describe {
+        /// As the programs told them.
+        events: Vec<Event>,
+        /// The words, in the same order.
+        done: oneshot::Sender<Vec<Told>>,
+    },
     /// An endpoint goes.
     Unbind { link: u32 },
 }

@@ -46,6 +46,16 @@ impl KernelMaps {
         &self.tables
     }
 
+    /// Packets that were dropped so far, for any reason.
+    pub fn denied(&self) -> Result<u64, Error> {
+        let drops = &self.tables.drops;
+        let mut packets = 0;
+        for reason in 0..drops.entries() {
+            packets += drops.get_all(&reason)?.unwrap_or_default().iter().sum::<u64>();
+        }
+        Ok(packets)
+    }
+
     fn apply(&self, op: &Op) -> Result<(), Error> {
         let tables = &self.tables;
         match op {

@@ -9,3 +9,4 @@ mod matrix;
 mod node;
 mod services;
 mod start;
+mod tell;

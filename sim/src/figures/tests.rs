@@ -51,7 +51,10 @@ fn the_document_keeps_its_keys() {
     recorder.minute(7);
     let model = vec![ModelParameter { name: String::new(), value: String::new(), source: String::new() }];
     let burst = Some(Burst::new(Some(2.0), 1.0));
-    let mut figures = recorder.finish(Run { model, ..Run::default() }, Ending { burst, ..ending(MINUTE) });
+    let mut figures = recorder.finish(
+        Run { model, ..Run::default() },
+        Ending { burst, policy: Some(PolicyFigures::default()), ..ending(MINUTE) },
+    );
     figures.expect("leaked_enis", Relation::AtMost, 0.0);
     let maps = [
         "add_failures",

@@ -1,10 +1,16 @@
 //! How policy is enforced: `ebpf_config` of `eni_conf`, and `network_policy_provider` of the CNI configuration.
 
+use std::{path::PathBuf, time::Duration};
+
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
+use crate::audit::{self, AuditConf};
+
 /// What `network_policy_provider` may be.
 const PROVIDERS: &str = "iptables (policy is another agent's business), ebpf (this agent enforces it)";
+/// Where the audit log is if nothing is said.
+const AUDIT_LOG: &str = "/var/log/terway/audit.log";
 /// Entries of `terway_policy_map` if nothing is said.
 const MAP_SIZE: u32 = 65_536;
 /// Flows that are tracked if nothing is said: 75 MiB of them.
@@ -35,6 +41,10 @@ pub(crate) struct PolicyConf {
     pub(crate) node_closed: bool,
     /// One of so many allowed flows is told as an event; 0 is none.
     pub(crate) sample: u32,
+    /// The audit log, if one is written.
+    pub(crate) audit: Option<AuditConf>,
+    /// IP protocols that pods of this node neither send nor take, with the names that they were given by.
+    pub(crate) blocked: Vec<(String, u8)>,
     /// Ranges of service addresses; none: the API server is asked.
     pub(crate) services: Vec<IpNet>,
 }
@@ -111,6 +121,8 @@ impl PolicyConf {
             keep_established,
             node_closed: switch("node_closed", "ebpf_config.node_closed", false)?,
             sample,
+            audit: audit(document)?,
+            blocked: blocked(document)?,
             services: services(document)?,
         })
     }
@@ -127,9 +139,72 @@ impl PolicyConf {
             "established": if self.keep_established { "keep" } else { "reevaluate" },
             "node_closed": self.node_closed,
             "sample_allowed": self.sample,
+            "blocked_protocols": self.blocked.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            "audit_log": self.audit.as_ref().map(|audit| &audit.path),
             "service_cidr": self.services.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     }
+}
+
+/// `security_conf.access_control`, as far as it is about the audit log.
+fn audit(document: &Map<String, Value>) -> Result<Option<AuditConf>, Refusal> {
+    let Some(access) = document.get("security_conf").and_then(|conf| conf.get("access_control")) else {
+        return Ok(None);
+    };
+    match access.get("enable_audit") {
+        None | Some(Value::Null | Value::Bool(false)) => return Ok(None),
+        Some(Value::Bool(true)) => {}
+        Some(other) => {
+            return Err(("security_conf.access_control.enable_audit", other.clone(), "true, false"));
+        }
+    }
+    let path = match access.get("audit_log_path") {
+        None | Some(Value::Null) => AUDIT_LOG.into(),
+        Some(value) => {
+            let path = value.as_str().filter(|path| path.starts_with('/') && !path.ends_with('/'));
+            let allowed = "the path of a file, from the root";
+            path.map(PathBuf::from).ok_or((
+                "security_conf.access_control.audit_log_path",
+                value.clone(),
+                allowed,
+            ))?
+        }
+    };
+    let retention = match access.get("audit_log_retention") {
+        None | Some(Value::Null) => Duration::from_secs(30 * 24 * 3600),
+        Some(value) => {
+            let allowed = "days or hours, such as 30d or 12h";
+            let refused = ("security_conf.access_control.audit_log_retention", value.clone(), allowed);
+            value.as_str().and_then(audit::retention).ok_or(refused)?
+        }
+    };
+    Ok(Some(AuditConf { path, retention }))
+}
+
+/// `security_conf.access_control.blocked_protocols`.
+fn blocked(document: &Map<String, Value>) -> Result<Vec<(String, u8)>, Refusal> {
+    const KEY: &str = "security_conf.access_control.blocked_protocols";
+    const ALLOWED: &str = "a list of ICMP, ICMPv6, TCP, UDP, SCTP, GRE, or numbers of IP protocols";
+    let access = document.get("security_conf").and_then(|conf| conf.get("access_control"));
+    let list = match access.and_then(|access| access.get("blocked_protocols")) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(value) => value.as_array().ok_or((KEY, value.clone(), ALLOWED))?,
+    };
+    let number = |value: &Value| match value {
+        Value::Number(number) => number.as_u64().and_then(|number| u8::try_from(number).ok()),
+        Value::String(text) => match text.to_ascii_uppercase().as_str() {
+            "ICMP" => Some(1),
+            "TCP" => Some(6),
+            "UDP" => Some(17),
+            "GRE" => Some(47),
+            "ICMPV6" => Some(58),
+            "SCTP" => Some(132),
+            other => other.parse().ok(),
+        },
+        _ => None,
+    };
+    let named = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    list.iter().map(|value| Ok((named(value), number(value).ok_or((KEY, value.clone(), ALLOWED))?))).collect()
 }
 
 /// `service_cidr`: one block, or several with commas between; the original knows the first form.
@@ -189,8 +264,29 @@ mod tests {
             (json!({"ebpf_config": {"node_closed": "yes"}}), json!("ebpf"), "ebpf_config.node_closed"),
             (json!({"ebpf_config": 1}), json!("ebpf"), "ebpf_config"),
             (json!({"service_cidr": "172.16.0.0"}), json!("ebpf"), "service_cidr"),
+            (
+                json!({"security_conf": {"access_control": {"enable_audit": true, "audit_log_retention": "30"}}}),
+                json!("ebpf"),
+                "security_conf.access_control.audit_log_retention",
+            ),
+            (
+                json!({"security_conf": {"access_control": {"enable_audit": true, "audit_log_path": "audit.log"}}}),
+                json!("ebpf"),
+                "security_conf.access_control.audit_log_path",
+            ),
         ] {
             assert_eq!(read(&document, &provider).expect_err("refused").0, key, "{document}");
+        }
+    }
+
+    #[test]
+    fn protocols_are_names_or_numbers() {
+        let conf = |list: Value| json!({"security_conf": {"access_control": {"blocked_protocols": list}}});
+        let read = |list| read(&conf(list), &json!("ebpf")).map(|conf| conf.blocked);
+        let blocked = read(json!(["ICMP", "icmpv6", 47])).expect("valid");
+        assert_eq!(blocked.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [1, 58, 47]);
+        for bad in [json!(["HTTP"]), json!([256]), json!("ICMP")] {
+            assert_eq!(read(bad).expect_err("refused").0, "security_conf.access_control.blocked_protocols");
         }
     }
 

@@ -37,6 +37,13 @@ pub(super) struct PodState {
 }
 
 impl Compiler {
+    /// The pod that has an address.
+    pub fn pod_at(&self, addr: &Addr) -> Option<&Name> {
+        let address = self.addresses.get(addr)?;
+        let pods = address.pods.iter().filter_map(|number| self.pod(*number)).filter(|pod| pod.counts);
+        pods.map(|pod| &pod.name).min()
+    }
+
     pub(super) fn space(&mut self, name: &str) -> u32 {
         if let Some(number) = self.space_numbers.get(name) {
             return *number;
