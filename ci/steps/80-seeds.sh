@@ -10,6 +10,8 @@ seeds=${TERWAY_SEEDS:-0..20}
 for scenario in swarm crash-loop; do
     "$SIM" sweep "$scenario" --seeds "$seeds" --corpus "$OUT/failures" --json "$OUT/sweep-$scenario.json"
 done
+# Policies that change under crashes; each run compares 200,000 verdicts with the reference.
+"$SIM" sweep policy --seeds "${TERWAY_SEEDS:-0..8}" --corpus "$OUT/failures" --json "$OUT/sweep-policy.json"
 # Over the simulated network, where the real client has connections to lose.
 for scenario in half-open slow-cloud; do
     "$SIM" sweep "$scenario" --seeds 0..4 --corpus "$OUT/failures" --json "$OUT/sweep-$scenario.json"

@@ -12,9 +12,13 @@ build_sim
     --json "$OUT/thousand-nodes.json" --report "$OUT/thousand-nodes.html"
 "$SIM" run burst-150-nodes --json "$OUT/burst-150-nodes.json" --report "$OUT/burst-150-nodes.html"
 "$SIM" run cloud-partition --json "$OUT/cloud-partition.json" --report "$OUT/cloud-partition.html"
+# A fifth of the size that is promised: each node that enforces policy follows every pod, in this one process.
+"$SIM" run policy-churn --set nodes=200 --set policy.nodes=8 --set policy.policies=300 --set policy.relabels=10 \
+    --set duration=4m --set 'expect.pods_started=>= 6000' \
+    --json "$OUT/policy-churn.json" --report "$OUT/policy-churn.html"
 
 say
-for scenario in thousand-nodes burst-150-nodes cloud-partition; do
+for scenario in thousand-nodes burst-150-nodes cloud-partition policy-churn; do
     document=$OUT/$scenario.json
     wall=$(figure wall_seconds "$document")
     memory=$(figure peak_rss_bytes "$document")
