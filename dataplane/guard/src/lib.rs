@@ -5,7 +5,7 @@
 //! program is changed in one step. By a filter of clsact where not: it belongs to the network, and is replaced in place.
 //!
 //! - [`hook`]: which program, where on a link, under which pin.
-//! - [`attach`]: puts programs on links, sees whether they are there, takes them off.
+//! - [`mod@attach`]: puts programs on links, sees whether they are there, takes them off.
 //! - `bpf`: the system call; `clsact`: queues and filters by netlink.
 
 pub mod attach;
