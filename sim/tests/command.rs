@@ -31,7 +31,7 @@ fn the_list_has_a_line_for_each_scenario_and_show_prints_its_file() {
     let list = terway_sim(&["list"]);
     assert!(list.status.success());
     let text = stdout(&list);
-    assert_eq!(text.lines().count(), 16, "{text}");
+    assert_eq!(text.lines().count(), 18, "{text}");
     assert!(text.starts_with("thousand-nodes    1000 nodes   1h"), "{text}");
     let json: serde_json::Value = serde_json::from_slice(&terway_sim(&["list", "--json"]).stdout).unwrap();
     assert_eq!((&json[0]["name"], &json[0]["nodes"]), (&"thousand-nodes".into(), &1000.into()));

@@ -205,18 +205,18 @@ fn ends_with_newline(path: &Path) -> io::Result<bool> {
 mod tests {
     use super::*;
 
+    /// From now on: the file system stamps files with the real time, and age is reckoned against that.
+    #[expect(clippy::disallowed_methods, reason = "the file system stamps files with it")]
     fn at(seconds: u64) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
+        SystemTime::now() + Duration::from_secs(seconds)
     }
+
+    const RETENTION: u64 = 3 * 24 * 3600;
 
     fn log(folder: &Path, bytes: u64) -> Audit {
-        let conf = AuditConf { path: folder.join("log/audit.log"), retention: Duration::from_secs(3600) };
+        let conf =
+            AuditConf { path: folder.join("log/audit.log"), retention: Duration::from_secs(RETENTION) };
         Audit::new(conf, bytes)
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "the file system stamps files with it")]
-    fn far() -> SystemTime {
-        SystemTime::now()
     }
 
     fn files(folder: &Path) -> Vec<String> {
@@ -237,11 +237,10 @@ mod tests {
         let names = files(folder.path());
         assert_eq!(names.len(), 3, "{names:?}");
         assert_eq!(names[0], "audit.log");
-        assert!(names[1].starts_with("audit.log.2027"), "{names:?}");
+        assert!(names[1].starts_with("audit.log.20"), "{names:?}");
         let foreign = folder.path().join("log/audit.log.bak");
         fs::write(&foreign, "x").expect("written");
-        // Their age is that of the file system, which is now.
-        audit.write(&"x".repeat(60), far() + Duration::from_secs(7200)).expect("written");
+        audit.write(&"x".repeat(60), at(RETENTION + 60)).expect("written");
         let names = files(folder.path());
         assert_eq!(names.len(), 2, "{names:?}");
         assert!(foreign.exists(), "what is not ours stays");
@@ -251,10 +250,11 @@ mod tests {
     fn a_day_is_a_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut audit = log(folder.path(), ROTATE_BYTES);
-        audit.write("first", at(0)).expect("written");
-        audit.write("same day", at(3600)).expect("written");
+        let now = at(0);
+        audit.write("first", now).expect("written");
+        audit.write("same day", now + Duration::from_secs(3600)).expect("written");
         assert_eq!(files(folder.path()).len(), 1);
-        audit.write("next day", at(24 * 3600)).expect("written");
+        audit.write("next day", now + Duration::from_secs(24 * 3600)).expect("written");
         assert_eq!(files(folder.path()).len(), 2);
     }
 
@@ -262,10 +262,11 @@ mod tests {
     fn too_many_lines_are_counted_and_told_in_the_next_second() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut audit = log(folder.path(), ROTATE_BYTES);
+        let now = at(0);
         for _ in 0..RATE + 7 {
-            audit.write("{}", at(0)).expect("written");
+            audit.write("{}", now).expect("written");
         }
-        audit.write("{}", at(1)).expect("written");
+        audit.write("{}", now + Duration::from_secs(1)).expect("written");
         let text = fs::read_to_string(audit.path()).expect("there");
         assert_eq!(text.lines().count(), RATE as usize + 2);
         assert!(text.contains("7 lines were left out"), "{text}");
