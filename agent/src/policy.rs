@@ -135,7 +135,7 @@ pub struct PolicyStatus {
 #[derive(Clone)]
 pub struct Policy {
     to: Arc<Mutex<mpsc::Sender<Input>>>,
-    status: Arc<Mutex<PolicyStatus>>,
+    status: watch_channel::Sender<PolicyStatus>,
     served: watch_channel::Sender<bool>,
 }
 
@@ -148,7 +148,7 @@ impl Policy {
     /// Starts following and publishing. `places` are the endpoints that the store knows of.
     pub fn start(ports: PolicyPorts, settings: PolicySettings, places: Vec<Place>) -> Self {
         let (to, from) = mpsc::channel(BACKLOG);
-        let status = Arc::new(Mutex::new(PolicyStatus::default()));
+        let (status, _) = watch_channel::channel(PolicyStatus::default());
         let (served, _) = watch_channel::channel(false);
         let policy = Self { to: Arc::new(Mutex::new(to)), status, served };
         let spawner = ports.spawner.clone();
@@ -187,9 +187,14 @@ impl Policy {
         let _ = self.served.subscribe().wait_for(|served| *served).await;
     }
 
+    /// What it is at, and what it comes to.
+    pub fn changes(&self) -> watch_channel::Receiver<PolicyStatus> {
+        self.status.subscribe()
+    }
+
     /// What it is at.
     pub fn status(&self) -> PolicyStatus {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.status.borrow().clone()
     }
 
     fn sender(&self) -> mpsc::Sender<Input> {
@@ -197,7 +202,7 @@ impl Policy {
     }
 
     fn set_status(&self, change: impl FnOnce(&mut PolicyStatus)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+        self.status.send_modify(change);
     }
 }
 

@@ -229,8 +229,9 @@ fn without_effect(security: Option<&Value>) -> Vec<String> {
         let table = security.and_then(|conf| conf.get(section)).and_then(Value::as_object);
         table.into_iter().flat_map(Map::keys).map(|key| format!("{section}.{key}")).collect::<Vec<_>>()
     };
-    let known = ["enable_audit", "audit_log_path", "audit_log_retention", "blocked_protocols"]
-        .map(|key| format!("access_control.{key}"));
+    let known =
+        ["enable_audit", "audit_log_path", "audit_log_retention", "blocked_protocols", "privileged_ports"]
+            .map(|key| format!("access_control.{key}"));
     let all = ["access_control", "compliance"].into_iter().flat_map(keys);
     all.filter(|key| !known.contains(key))
         .map(|key| format!("eni_conf key `security_conf.{key}` has no effect in this agent"))

@@ -18,8 +18,9 @@ use terway_agent::{
 use terway_bpf::{Method, Options, Origin, Programs, Sizes, events::Events, port::KernelMaps};
 use terway_core::{id::NodeName, spawn::Spawner};
 use terway_policy::{
-    compile::NodeRule,
+    compile::{NodeRule, Whom},
     layout::{CONTROL_BLOCK_METADATA, CONTROL_KEEP_ESTABLISHED, CONTROL_NODE_CLOSED, EGRESS, INGRESS},
+    packet::protocol,
 };
 use tokio::time::{Duration, timeout};
 
@@ -112,7 +113,7 @@ pub(crate) async fn start(
     let settings = PolicySettings {
         node_ips: node_ips.into_iter().collect(),
         flags,
-        node_rules: conf.blocked.iter().flat_map(|(name, protocol)| node_rules(name, *protocol)).collect(),
+        node_rules: node_rules(conf),
         hz: terway_bpf::programs::ticks_per_second()?,
         pins: place.pins.to_owned(),
         pending_mark: if services.is_empty() { 0 } else { PENDING_MARK },
@@ -126,15 +127,29 @@ pub(crate) async fn start(
     Ok(Enforced { port, maps, events })
 }
 
-/// Denials of a protocol, both ways. Errors about known flows and neighbour discovery are never asked about.
-fn node_rules(name: &str, protocol: u8) -> [NodeRule; 2] {
-    let rule = |direction| NodeRule {
-        name: format!("blocked_protocols {name}"),
-        direction,
-        protocol,
-        ports: (0, u16::MAX),
+/// Denials of protocols, both ways; errors about known flows and neighbour discovery are never asked about. And of ports,
+/// to who comes from outside of the cluster.
+fn node_rules(conf: &PolicyConf) -> Vec<NodeRule> {
+    let blocked = |(name, protocol): &(String, u8)| {
+        let rule = |direction| NodeRule {
+            name: format!("blocked_protocols {name}"),
+            direction,
+            protocol: *protocol,
+            ports: (0, u16::MAX),
+            whom: Whom::Everyone,
+        };
+        [rule(INGRESS), rule(EGRESS)]
     };
-    [rule(INGRESS), rule(EGRESS)]
+    let privileged = |port: &u16| {
+        [protocol::TCP, protocol::UDP].map(|protocol| NodeRule {
+            name: format!("privileged_ports {port}"),
+            direction: INGRESS,
+            protocol,
+            ports: (*port, *port),
+            whom: Whom::Outside,
+        })
+    };
+    conf.blocked.iter().flat_map(blocked).chain(conf.privileged.iter().flat_map(privileged)).collect()
 }
 
 /// The verifier takes a good part of a second.

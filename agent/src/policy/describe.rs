@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use terway_policy::{
-    compile::Compiler,
+    compile::{Compiler, Origin, Whom},
     layout::{EGRESS, Event, NO_RULE, addr_of},
     verdict::Reason,
 };
@@ -148,6 +148,16 @@ pub(super) fn describe(compiler: &Compiler, place: Option<&Place>, event: &Event
     };
     let direction = if egress { "egress" } else { "ingress" };
     let description = match origin {
+        Some(Origin { node: Some(Whom::Everyone), policy, .. }) => {
+            format!("{sentence}: {} of the node's configuration", policy.name)
+        }
+        Some(Origin { node: Some(Whom::Outside), policy, .. }) => {
+            let who = source.ip;
+            format!(
+                "{sentence}: {} of the node's configuration; {who} is no pod of this cluster",
+                policy.name
+            )
+        }
         Some(origin) => format!("{sentence}: {} {direction}[{}]", origin.policy, origin.index),
         None if policies.is_empty() => sentence.to_owned(),
         None => format!("{sentence}: isolated by {}", policies.join(", ")),

@@ -9,12 +9,13 @@ use terway_core::probe::pass;
 use terway_policy::{
     compile::{Compiler, EndpointSpec, Options, Publication},
     layout::{
-        CONTROL_TRACK, CidrKey, Control, ENDPOINT_LOCKED, Endpoint, Event, LAYOUT, PeerKey, addr_of, is_v4,
+        Addr, CONTROL_TRACK, CidrKey, Control, ENDPOINT_LOCKED, Endpoint, Event, LAYOUT, PeerKey, addr_of,
+        is_v4,
     },
     manifest::Object,
     model::{Name, Pod},
     op::Op,
-    port::{Left, MapsError},
+    port::{Keep, Left, MapsError},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -339,8 +340,13 @@ impl Engine<'_> {
             pass(&*self.ports.probe, "policy.publish.step-d").await;
             self.ports.maps.publish().map_err(|error| error.to_string())?;
             self.ports.maps.settle().await;
-            let links = self.places.keys().copied().collect();
-            self.ports.maps.keep_only(self.view, &links).map_err(|error| error.to_string())?;
+            let keep = Keep {
+                view: self.view,
+                links: self.places.keys().copied().collect(),
+                hosts: self.hosts().collect(),
+                services: self.services().collect(),
+            };
+            self.ports.maps.keep_only(&keep).map_err(|error| error.to_string())?;
         }
         let problems = std::mem::take(&mut self.changed)
             .then(|| self.compiler.problems().map(|(name, text)| (name, text.to_owned())).collect());
@@ -370,12 +376,22 @@ impl Engine<'_> {
         write(self.ports, &[Op::Control(control)])
     }
 
-    fn write_hosts(&self) -> Result<(), String> {
-        let hosts = self.settings.node_ips.iter().map(|ip| Op::Host(addr_of(*ip), Some(1)));
-        let services = self.settings.services.iter().map(|range| {
+    fn hosts(&self) -> impl Iterator<Item = Addr> {
+        self.settings.node_ips.iter().map(|ip| addr_of(*ip))
+    }
+
+    /// Ranges of services, as lengths of prefixes of sixteen bytes and their addresses.
+    fn services(&self) -> impl Iterator<Item = (u32, Addr)> {
+        self.settings.services.iter().map(|range| {
             let before = if range.addr().is_ipv4() { 96 } else { 0 };
-            let bits = 32 + before + u32::from(range.prefix_len());
-            Op::Service(CidrKey { bits, key: PeerKey { view: 0, addr: addr_of(range.network()) } }, Some(1))
+            (before + u32::from(range.prefix_len()), addr_of(range.network()))
+        })
+    }
+
+    fn write_hosts(&self) -> Result<(), String> {
+        let hosts = self.hosts().map(|addr| Op::Host(addr, Some(1)));
+        let services = self.services().map(|(bits, addr)| {
+            Op::Service(CidrKey { bits: 32 + bits, key: PeerKey { view: 0, addr } }, Some(1))
         });
         let ops: Vec<Op> = hosts.chain(services).collect();
         write(self.ports, &ops)

@@ -7,15 +7,15 @@ use aya_ebpf::{
 };
 use terway_policy::{
     layout::{
-        Addr, Best, CidrKey, ClassKey, ClassValue, Control, Counter, CounterKey, CrossKey, Endpoint, Event,
-        Flow, FlowKey, Fragment, FragmentKey, Page, PeerKey, RuleSet,
+        Addr, Best, Booked, CidrKey, ClassKey, ClassValue, Control, Counter, CounterKey, CrossKey, Endpoint, Event,
+        Flow, FlowKey, Fragment, FragmentKey, Page, PeerKey, RuleSet, epoch_slot, host_bit,
     },
     maps::{Maps, Slot},
 };
 
 use crate::maps::{
-    CIDRS, CLASSES, CONTROL, COUNTERS, CROSS, DROPS, ENDPOINTS, ENDPOINTS_BY_ADDRESS, EVENTS, FLOWS,
-    FRAGMENTS, HOST, PAGES, PEERS, RATE, RULES, SERVICES,
+    CIDRS, CLASSES, CONTROL, COUNTERS, CROSS, DROPS, ENDPOINTS, ENDPOINTS_BY_ADDRESS, EPOCHS, EVENTS, FLOWS,
+    FRAGMENTS, HOST, HOST_BITS, PAGES, PEERS, RATE, RULES, SERVICES,
 };
 
 /// All maps of the node. References into hash maps stay readable while the program runs: it holds the RCU read lock, and
@@ -28,15 +28,21 @@ pub(crate) struct Place(*mut Flow);
 
 impl Slot for Place {
     #[inline(always)]
-    fn get(&self) -> Flow {
-        // SAFETY: a map's value, alive while the program runs.
-        unsafe { self.0.read() }
+    fn get(&self) -> Booked {
+        // SAFETY: a map's value, alive while the program runs, and it begins with this.
+        unsafe { self.0.cast::<Booked>().read() }
     }
 
     #[inline(always)]
-    fn set(&self, flow: Flow) {
+    fn set(&self, booked: Booked) {
         // SAFETY: as above. Two processors may write at once; each field is whole, and the next packet repairs the rest.
-        unsafe { self.0.write(flow) }
+        unsafe { self.0.cast::<Booked>().write(booked) }
+    }
+
+    #[inline(always)]
+    fn own(&self) -> [u32; 4] {
+        // SAFETY: as above; any bytes are words, and values of maps are aligned for them.
+        unsafe { (&raw const (*self.0).own).cast::<[u32; 4]>().read() }
     }
 
     #[inline(always)]
@@ -75,6 +81,11 @@ impl Maps for Kernel {
     }
 
     #[inline(always)]
+    fn epoch(&self, link: u32) -> Option<u32> {
+        EPOCHS.get(epoch_slot(link)).copied()
+    }
+
+    #[inline(always)]
     fn endpoint_of(&self, addr: &Addr) -> Option<u32> {
         // SAFETY: see `Kernel`.
         unsafe { ENDPOINTS_BY_ADDRESS.get(addr) }.copied()
@@ -82,8 +93,9 @@ impl Maps for Kernel {
 
     #[inline(always)]
     fn is_host(&self, addr: &Addr) -> bool {
+        let Some(bits) = HOST_BITS.get(0) else { return false };
         // SAFETY: see `Kernel`.
-        unsafe { HOST.get(addr) }.is_some()
+        bits & host_bit(addr) != 0 && unsafe { HOST.get(addr) }.is_some()
     }
 
     #[inline(always)]
@@ -171,12 +183,13 @@ impl Maps for Kernel {
     }
 
     #[inline(always)]
-    fn tell(&self, event: &Event, denied: bool) {
-        let Some(control) = CONTROL.get(0) else { return };
-        let told = if denied { within(control) } else { sampled(control) };
-        if !told {
-            return;
-        }
+    fn tells(&self, denied: bool) -> bool {
+        let Some(control) = CONTROL.get(0) else { return false };
+        if denied { within(control) } else { sampled(control) }
+    }
+
+    #[inline(always)]
+    fn tell(&self, event: &Event) {
         if let Some(mut entry) = EVENTS.reserve_untyped::<Event>(0) {
             let event: &mut Event = entry.write(*event);
             // SAFETY: reads a clock.

@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use terway_policy::layout::{
-    Addr, Best, ClassKey, ClassValue, Control, Counter, CounterKey, CrossKey, Endpoint, Flow, FlowKey,
+    self, Addr, Best, ClassKey, ClassValue, Control, Counter, CounterKey, CrossKey, Endpoint, Flow, FlowKey,
     Fragment, FragmentKey, Page, PeerKey, RuleSet,
 };
 use terway_policy::packet::Parsed;
@@ -29,11 +29,17 @@ pub(crate) static CONTROL: Array<Control, 1> = Array::new();
 #[btf_map(name = "terway_ep")]
 pub(crate) static ENDPOINTS: HashMap<u32, Endpoint, 1024> = HashMap::new();
 
+#[btf_map(name = "terway_epoch")]
+pub(crate) static EPOCHS: Array<u32, { layout::EPOCHS as usize }> = Array::new();
+
 #[btf_map(name = "terway_ep_ip")]
 pub(crate) static ENDPOINTS_BY_ADDRESS: HashMap<Addr, u32, 4096> = HashMap::new();
 
 #[btf_map(name = "terway_host")]
 pub(crate) static HOST: HashMap<Addr, u32, 64> = HashMap::new();
+
+#[btf_map(name = "terway_host_bits")]
+pub(crate) static HOST_BITS: Array<u64, 1> = Array::new();
 
 #[btf_map(name = "terway_svc")]
 pub(crate) static SERVICES: LpmTrie<Addr, u32, 16> = LpmTrie::new();

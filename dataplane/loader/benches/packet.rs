@@ -163,9 +163,9 @@ fn fill(bed: &Bed, rules: u16, peers: u32) -> Result<(), Error> {
 
 fn write(tables: &Tables, op: &Op) -> Result<(), Error> {
     match op {
-        Op::Endpoint(link, Some(endpoint)) => tables.endpoints.put(link, endpoint),
+        Op::Endpoint(link, Some(endpoint)) => tables.set_endpoint(*link, Some(endpoint)),
         Op::EndpointIp(addr, Some(link)) => tables.endpoint_addresses.put(addr, link),
-        Op::Host(addr, Some(value)) => tables.host.put(addr, value),
+        Op::Host(addr, Some(value)) => tables.set_host(addr, Some(*value)),
         Op::Service(key, Some(value)) => {
             tables.services.put(&ServiceKey { bits: key.bits - 32, addr: key.key.addr }, value)
         }

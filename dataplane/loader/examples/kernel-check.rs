@@ -73,7 +73,7 @@ fn judges(bed: &mut Bed) -> Result<(), String> {
     let isolated = RuleSet { flags: RULES_ISOLATED | RULES_READY, ports: [0; 4], any: Best::NONE };
     tables.rules.put(&1, &isolated).map_err(say)?;
     let endpoint = Endpoint { rules: [1, 0], v4: mapped([10, 0, 0, 1]), ..Endpoint::default() };
-    tables.endpoints.put(&bed.links[0], &endpoint).map_err(say)?;
+    tables.set_endpoint(bed.links[0], Some(&endpoint)).map_err(say)?;
 
     let at = Situation { link: bed.links[0], came_by: 9, mark: 0 };
     let cases = [

@@ -13,7 +13,7 @@ use terway_policy::{
     compile::Limits,
     layout::{RULES_READY, RuleSet},
     op::Op,
-    port::{Left, MapsError, PolicyMaps},
+    port::{Keep, Left, MapsError, PolicyMaps},
 };
 
 use crate::{
@@ -60,9 +60,9 @@ impl KernelMaps {
         let tables = &self.tables;
         match op {
             Op::Control(value) => tables.control.put(&0, value),
-            Op::Endpoint(key, value) => set(&tables.endpoints, key, value.as_ref()),
+            Op::Endpoint(link, value) => tables.set_endpoint(*link, value.as_ref()),
             Op::EndpointIp(key, value) => set(&tables.endpoint_addresses, key, value.as_ref()),
-            Op::Host(key, value) => set(&tables.host, key, value.as_ref()),
+            Op::Host(addr, value) => tables.set_host(addr, *value),
             Op::Service(key, value) => {
                 let key = ServiceKey { bits: key.bits - 32, addr: key.key.addr };
                 set(&tables.services, &key, value.as_ref())
@@ -79,15 +79,18 @@ impl KernelMaps {
         }
     }
 
-    fn prune(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), Error> {
+    fn prune(&self, keep: &Keep) -> Result<(), Error> {
+        let Keep { view, ref links, ref hosts, ref services } = *keep;
         let tables = &self.tables;
+        retain(&tables.host, |addr| hosts.contains(addr))?;
+        retain(&tables.services, |range| services.contains(&(range.bits, range.addr)))?;
         let mut used = BTreeSet::new();
         for link in tables.endpoints.keys()? {
             match tables.endpoints.get(&link)? {
                 Some(endpoint) if links.contains(&link) && endpoint.view == view => {
                     used.extend(endpoint.rules);
                 }
-                Some(_) => _ = tables.endpoints.delete(&link)?,
+                Some(_) => tables.set_endpoint(link, None)?,
                 None => {}
             }
         }
@@ -192,7 +195,7 @@ impl PolicyMaps for KernelMaps {
         programs.lock().unwrap_or_else(PoisonError::into_inner).publish().map_err(refused)
     }
 
-    fn keep_only(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), MapsError> {
-        self.prune(view, links).map_err(refused)
+    fn keep_only(&self, keep: &Keep) -> Result<(), MapsError> {
+        self.prune(keep).map_err(refused)
     }
 }

@@ -10,7 +10,7 @@ use aya::{
     maps::MapData,
     programs::{ProgramError, SchedClassifier},
 };
-use terway_policy::layout::{Control, LAYOUT};
+use terway_policy::layout::{Addr, Control, Endpoint, LAYOUT, NO_EPOCH, epoch_slot, host_bit};
 
 use crate::{
     attach::{Hook, Method},
@@ -18,16 +18,18 @@ use crate::{
     object::OBJECT,
     pins::{self, Pins},
     table::{
-        Cidrs, Classes, Controls, Counters, Crossings, Drops, EndpointAddresses, Endpoints, Flows, Fragments,
-        HostAddresses, Layout, Pages, Peers, RuleSets, Services, Table,
+        Cidrs, Classes, Controls, Counters, Crossings, Drops, EndpointAddresses, Endpoints, Epochs, Flows,
+        Fragments, HostAddresses, HostBits, Layout, Pages, Peers, RuleSets, Services, Table,
     },
 };
 
 /// All maps. `terway_ctl` goes last when a set is published: it says of which layout the others are.
-pub(crate) const MAPS: [&str; 18] = [
+pub(crate) const MAPS: [&str; 20] = [
     "terway_ep",
+    "terway_epoch",
     "terway_ep_ip",
     "terway_host",
+    "terway_host_bits",
     "terway_svc",
     "terway_peer",
     "terway_cidr",
@@ -216,8 +218,10 @@ impl Programs {
         Ok(Tables {
             control: self.table()?,
             endpoints: self.table()?,
+            epochs: self.table()?,
             endpoint_addresses: self.table()?,
             host: self.table()?,
+            host_bits: self.table()?,
             services: self.table()?,
             peers: self.table()?,
             cidrs: self.table()?,
@@ -253,8 +257,10 @@ impl Programs {
 pub struct Tables {
     pub control: Table<Controls>,
     pub endpoints: Table<Endpoints>,
+    pub epochs: Table<Epochs>,
     pub endpoint_addresses: Table<EndpointAddresses>,
     pub host: Table<HostAddresses>,
+    pub host_bits: Table<HostBits>,
     pub services: Table<Services>,
     pub peers: Table<Peers>,
     pub cidrs: Table<Cidrs>,
@@ -266,6 +272,26 @@ pub struct Tables {
     pub fragments: Table<Fragments>,
     pub counters: Table<Counters>,
     pub drops: Table<Drops>,
+}
+
+impl Tables {
+    /// Writes an endpoint, or removes it; before that its epoch, so that each of its flows is looked at once more.
+    pub fn set_endpoint(&self, link: u32, endpoint: Option<&Endpoint>) -> Result<(), Error> {
+        let epoch = endpoint.map_or(NO_EPOCH, |endpoint| endpoint.epoch);
+        self.epochs.put(&epoch_slot(link), &epoch)?;
+        match endpoint {
+            Some(endpoint) => self.endpoints.put(&link, endpoint),
+            None => self.endpoints.delete(&link).map(drop),
+        }
+    }
+
+    /// Writes an address of the node, or removes it; its bit stays, which costs a lookup.
+    pub fn set_host(&self, addr: &Addr, value: Option<u32>) -> Result<(), Error> {
+        let Some(value) = value else { return self.host.delete(addr).map(drop) };
+        let bits = self.host_bits.get(&0)?.unwrap_or(0);
+        self.host_bits.put(&0, &(bits | host_bit(addr)))?;
+        self.host.put(addr, &value)
+    }
 }
 
 fn named<'a>(ebpf: &'a mut Ebpf, program: &str) -> Result<&'a mut SchedClassifier, Error> {

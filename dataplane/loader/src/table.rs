@@ -55,10 +55,14 @@ layouts! {
     Controls = "terway_ctl": u32 => Control;
     /// Endpoints by link.
     Endpoints = "terway_ep": u32 => Endpoint;
+    /// Epochs of endpoints, by [`terway_policy::layout::epoch_slot`] of their links.
+    Epochs = "terway_epoch": u32 => u32;
     /// Links of endpoints by address.
     EndpointAddresses = "terway_ep_ip": Addr => u32;
     /// The node's own addresses.
     HostAddresses = "terway_host": Addr => u32;
+    /// Bits of the node's own addresses, [`terway_policy::layout::host_bit`].
+    HostBits = "terway_host_bits": u32 => u64;
     /// Networks of services that are translated behind the hook.
     Services = "terway_svc": ServiceKey => u32;
     /// Classes of pods' addresses.

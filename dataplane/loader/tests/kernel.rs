@@ -53,8 +53,8 @@ fn isolate(bed: &Bed) {
     let closed = RuleSet { flags: RULES_ISOLATED | RULES_READY, ports: [0; 4], any: Best::NONE };
     tables.rules.put(&1, &closed).expect("written");
     for (pod, rules) in [(0, [1, 0]), (1, [0, 0])] {
-        let endpoint = Endpoint { rules, v4: mapped(POD[pod]), ..Endpoint::default() };
-        tables.endpoints.put(&bed.links[pod], &endpoint).expect("written");
+        let endpoint = Endpoint { rules, v4: mapped(POD[pod]), epoch: 1 + pod as u32, ..Endpoint::default() };
+        tables.set_endpoint(bed.links[pod], Some(&endpoint)).expect("written");
         tables.endpoint_addresses.put(&mapped(POD[pod]), &bed.links[pod]).expect("written");
     }
 }
@@ -96,8 +96,8 @@ fn an_answer_reaches_an_isolated_pod_and_the_flow_can_be_read() {
     tables.control.put(&0, &control).expect("written");
     let closed = RuleSet { flags: RULES_ISOLATED | RULES_READY, ports: [0; 4], any: Best::NONE };
     tables.rules.put(&1, &closed).expect("written");
-    let endpoint = Endpoint { rules: [1, 0], v4: mapped(POD[0]), ..Endpoint::default() };
-    tables.endpoints.put(&bed.links[0], &endpoint).expect("written");
+    let endpoint = Endpoint { rules: [1, 0], v4: mapped(POD[0]), epoch: 1, ..Endpoint::default() };
+    tables.set_endpoint(bed.links[0], Some(&endpoint)).expect("written");
 
     let server = [192, 0, 2, 53];
     assert!(
@@ -113,16 +113,44 @@ fn an_answer_reaches_an_isolated_pod_and_the_flow_can_be_read() {
 }
 
 #[test]
+fn a_known_flow_is_the_pods_address_and_ends_with_the_write_that_denies_it() {
+    let Some(mut bed) = bed(2) else { return };
+    isolate(&bed);
+    let (server, link) = ([192, 0, 2, 53], bed.links[0]);
+    let ask =
+        |from: [u8; 4]| craft::ip(IpAddr::from(from), IpAddr::from(server)).tcp(4000, 443, tcp::ACK).frame();
+    let answer = craft::ip(IpAddr::from(server), IpAddr::from(POD[0])).tcp(443, 4000, tcp::ACK).frame();
+    for _ in 0..3 {
+        assert!(run(&mut bed, Hook::FromPod, 0, &ask(POD[0])).passed);
+        assert!(run(&mut bed, Hook::ToPod, 0, &answer).passed, "an answer");
+    }
+    assert!(!run(&mut bed, Hook::FromPod, 0, &ask(POD[1])).passed, "the same flow from another address");
+    let tables = bed.programs.tables().expect("tables");
+    let endpoint = tables.endpoints.get(&link).expect("read").expect("there");
+    let closed = Endpoint { rules: [1, 1], epoch: endpoint.epoch + 1, ..endpoint };
+    tables.set_endpoint(link, Some(&closed)).expect("written");
+    assert!(!run(&mut bed, Hook::FromPod, 0, &ask(POD[0])).passed, "denied by now");
+    assert!(!run(&mut bed, Hook::ToPod, 0, &answer).passed, "and its answers with it");
+    let open = Endpoint { epoch: endpoint.epoch + 2, ..endpoint };
+    tables.set_endpoint(link, Some(&open)).expect("written");
+    assert!(run(&mut bed, Hook::FromPod, 0, &ask(POD[0])).passed, "allowed again");
+    assert!(run(&mut bed, Hook::ToPod, 0, &answer).passed);
+    tables.set_endpoint(link, None).expect("removed");
+    assert!(!run(&mut bed, Hook::FromPod, 0, &ask(POD[0])).passed, "of no endpoint any more");
+    assert!(!run(&mut bed, Hook::ToPod, 0, &answer).passed);
+}
+
+#[test]
 fn a_connection_of_both_families_lives_and_errors_about_it_pass() {
     let Some(mut bed) = bed(2) else { return };
     isolate(&bed);
-    let endpoints = bed.programs.table::<Endpoints>().expect("ep");
-    let mut endpoint = endpoints.get(&bed.links[0]).expect("read").expect("there");
+    let tables = bed.programs.tables().expect("tables");
+    let mut endpoint = tables.endpoints.get(&bed.links[0]).expect("read").expect("there");
     let six: [IpAddr; 2] =
         [IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1_u16]), IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 2_u16])];
     let IpAddr::V6(own) = six[0] else { panic!("of IPv6") };
     endpoint.v6 = own.octets();
-    endpoints.put(&bed.links[0], &endpoint).expect("written");
+    tables.set_endpoint(bed.links[0], Some(&endpoint)).expect("written");
     for [pod, server] in [six, [IpAddr::from(POD[0]), IpAddr::from([192, 0, 2, 1])]] {
         let out = |flags| craft::ip(pod, server).tcp(4000, 443, flags).payload(&[1; 8]).frame();
         let back = |port, flags| craft::ip(server, pod).tcp(443, port, flags).frame();

@@ -13,10 +13,11 @@ use terway_core::spawn::{Spawner, Task};
 use terway_policy::{
     compile::{Compiler, EndpointSpec, Options},
     generate,
-    layout::{RULES_READY, RuleSet},
+    layout::{CidrKey, PeerKey, RULES_READY, RuleSet, mapped},
     memory::Memory,
     model::Snapshot,
-    port::PolicyMaps,
+    op::Op,
+    port::{Keep, PolicyMaps},
 };
 
 /// Blocking work is done at once: the test has nothing else to do.
@@ -90,6 +91,8 @@ fn same(maps: &KernelMaps, memory: &Memory, what: &str) {
         (entries(&tables.classes), memory.classes.len()),
         (entries(&tables.crossings), memory.crosses.len()),
         (entries(&tables.endpoint_addresses), memory.endpoint_ips.len()),
+        (entries(&tables.host), memory.hosts.len()),
+        (entries(&tables.services), memory.services.len()),
     ];
     for (there, wanted) in counts {
         assert_eq!(there, wanted, "{what}: entries");
@@ -103,8 +106,18 @@ fn a_successor_takes_over_without_a_trace_of_the_one_before() {
     let mut memory = Memory::default();
     for seed in 0..20 {
         let (view, links) = compiled(&generate::cluster(seed, 12), &maps, &mut memory);
-        maps.keep_only(view, &links).expect("the rest goes");
-        memory.keep_only(view, &links);
+        // Each has other addresses and services than the one before.
+        let host = mapped([192, 0, 2, seed as u8]);
+        let service = (96 + 24, mapped([172, 16, seed as u8, 0]));
+        let keep = Keep { view, links, hosts: [host].into(), services: [service].into() };
+        let range = CidrKey { bits: 32 + service.0, key: PeerKey { view: 0, addr: service.1 } };
+        let ops = [Op::Host(host, Some(1)), Op::Service(range, Some(1))];
+        maps.write(&ops).expect("written");
+        for op in &ops {
+            memory.apply(op);
+        }
+        maps.keep_only(&keep).expect("the rest goes");
+        memory.keep_only(&keep);
         // What was another's link and is none of these is gone from both.
         same(&maps, &memory, &format!("seed {seed}, view {view}"));
     }

@@ -92,6 +92,19 @@ pub struct NodeRule {
     pub protocol: u8,
     /// First and last destination port; for protocols without ports this counts for nothing.
     pub ports: (u16, u16),
+    /// Who is denied.
+    pub whom: Whom,
+}
+
+/// Whom a [`NodeRule`] denies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whom {
+    /// Everyone but the node itself.
+    #[default]
+    Everyone,
+    /// Addresses that no pod of the cluster has. Those of other nodes are of them, and pods in a node's network: a client
+    /// that came by another node and was masqueraded there looks the same.
+    Outside,
 }
 
 /// How the tables are shared with others.
@@ -191,7 +204,8 @@ impl Compiler {
             let middle = all / 2;
             if options.view.is_multiple_of(2) { 1..middle } else { middle..all }
         };
-        Self {
+        let outside = options.node_rules.iter().any(|rule| rule.whom == Whom::Outside);
+        let mut compiler = Self {
             free_sets: half(options.limits.rules).collect(),
             pages: Pages::new(half(options.limits.pages)),
             epoch: options.epoch,
@@ -217,7 +231,11 @@ impl Compiler {
             set_keys: BTreeMap::new(),
             stamp: 0,
             dirty: Dirty::default(),
+        };
+        if outside {
+            compiler.tell_outside();
         }
+        compiler
     }
 
     /// Takes all of a snapshot in.

@@ -11,7 +11,7 @@ use core::net::IpAddr;
 use bytemuck::{Pod, Zeroable};
 
 /// Version of all that is in this file. A program and maps of another one are replaced, never mixed.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Sixteen bytes of address.
 pub type Addr = [u8; 16];
@@ -116,7 +116,8 @@ pub struct Endpoint {
     pub view: u32,
     /// The same for `next`.
     pub next_view: u32,
-    /// Changes whenever a verdict of this pod may have changed.
+    /// Changes whenever a verdict of this pod may have changed; no other endpoint has had the same, and it is not
+    /// [`NO_EPOCH`].
     pub epoch: u32,
     /// `ENDPOINT_*`.
     pub flags: u32,
@@ -124,6 +125,30 @@ pub struct Endpoint {
     pub v4: Addr,
     /// Its IPv6 address; zero is none.
     pub v6: Addr,
+}
+
+/// What `terway_epoch` says where no flow is to be passed without a look at its endpoint.
+pub const NO_EPOCH: u32 = 0;
+
+/// Entries of `terway_epoch`, an array of `u32`: the epoch that flows of a link must have to pass at first sight, at
+/// [`epoch_slot`] of the link. Links that share an entry cost each other the long way, never a verdict: epochs are unique.
+/// The entry is written before the endpoint whose epoch it is, so no flow of an earlier one passes behind that write.
+pub const EPOCHS: u32 = 65_536;
+
+/// Where the epoch of a link's endpoint stands in `terway_epoch`.
+#[inline(always)]
+pub const fn epoch_slot(link: u32) -> u32 {
+    link % EPOCHS
+}
+
+/// Bit of an address in `terway_host_bits`, an array of one `u64` that has the bits of all in `terway_host`: what is not
+/// in there is no address of the node, which most are not, and is not looked up. It may have more bits than it must.
+#[inline(always)]
+pub const fn host_bit(addr: &Addr) -> u64 {
+    let number = u128::from_ne_bytes(*addr);
+    let words = number as u64 ^ (number >> 64) as u64;
+    // Multiplicative hashing: the golden ratio's 64 bits, odd, spread the low bits over the high ones.
+    1 << (words.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
 }
 
 /// Index of what comes in [`Endpoint::rules`].
@@ -229,7 +254,7 @@ pub struct CrossKey {
 }
 
 /// Key of `terway_ct`: a flow of one endpoint, from the pod's side, whoever began it. The pod's own address is told by
-/// the endpoint and by the family of the other.
+/// the endpoint and by the family of the other, and stands in the value.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 pub struct FlowKey {
@@ -265,6 +290,49 @@ pub struct Flow {
     pub state: u8,
     /// Zero.
     pub pad: [u8; 6],
+    /// The pod's address in it: what has another source is not of this flow, whatever its ports.
+    pub own: Addr,
+}
+
+/// What changes of a [`Flow`]: all but the address, which is that of the endpoint that it was made for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Booked {
+    /// As in the flow, and so the others.
+    pub seen: u64,
+    /// Epoch.
+    pub epoch: u32,
+    /// Rule.
+    pub rule: u32,
+    /// Direction.
+    pub direction: u8,
+    /// State.
+    pub state: u8,
+    /// Zero.
+    pub pad: [u8; 6],
+}
+
+const _: () = assert!(
+    size_of::<Booked>() == core::mem::offset_of!(Flow, own)
+        && core::mem::offset_of!(Booked, epoch) == core::mem::offset_of!(Flow, epoch)
+        && core::mem::offset_of!(Booked, rule) == core::mem::offset_of!(Flow, rule)
+        && core::mem::offset_of!(Booked, direction) == core::mem::offset_of!(Flow, direction)
+        && core::mem::offset_of!(Booked, state) == core::mem::offset_of!(Flow, state)
+);
+
+impl Flow {
+    /// What changes of it.
+    pub const fn booked(&self) -> Booked {
+        let Self { seen, epoch, rule, direction, state, pad, own: _ } = *self;
+        Booked { seen, epoch, rule, direction, state, pad }
+    }
+
+    /// The same flow with that changed.
+    #[must_use]
+    pub const fn with(self, booked: Booked) -> Self {
+        let Booked { seen, epoch, rule, direction, state, pad } = booked;
+        Self { seen, epoch, rule, direction, state, pad, own: self.own }
+    }
 }
 
 /// The other side has answered.

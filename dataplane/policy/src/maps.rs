@@ -2,16 +2,18 @@
 //! tables in memory; each method is one map operation.
 
 use crate::layout::{
-    Addr, Best, CidrKey, ClassKey, ClassValue, Control, CounterKey, CrossKey, Endpoint, Event, Flow, FlowKey,
-    Fragment, FragmentKey, Page, PeerKey, RuleSet,
+    Addr, Best, Booked, CidrKey, ClassKey, ClassValue, Control, CounterKey, CrossKey, Endpoint, Event, Flow,
+    FlowKey, Fragment, FragmentKey, Page, PeerKey, RuleSet,
 };
 
 /// A flow in its table, to be read and changed in place.
 pub trait Slot {
-    /// What stands there.
-    fn get(&self) -> Flow;
-    /// Writes all of it.
-    fn set(&self, flow: Flow);
+    /// What is booked there.
+    fn get(&self) -> Booked;
+    /// Books that.
+    fn set(&self, booked: Booked);
+    /// The pod's address, in words as they stand in memory.
+    fn own(&self) -> [u32; 4];
     /// Writes the time of the last packet alone.
     fn touch(&self, seen: u64);
 }
@@ -29,6 +31,8 @@ pub trait Maps {
     fn control(&self) -> Option<&Control>;
     /// `terway_ep`.
     fn endpoint(&self, link: u32) -> Option<&Endpoint>;
+    /// `terway_epoch`: the epoch that a flow of this link must have to pass without a look at the endpoint.
+    fn epoch(&self, link: u32) -> Option<u32>;
     /// `terway_ep_ip`: endpoint that has an address.
     fn endpoint_of(&self, addr: &Addr) -> Option<u32>;
     /// `terway_host`: whether the node itself has the address.
@@ -59,6 +63,8 @@ pub trait Maps {
     fn count(&self, key: &CounterKey, bytes: u32);
     /// `terway_drop`: counts a packet that was dropped, by reason.
     fn count_drop(&self, reason: u32);
-    /// `terway_ev`: tells of a packet, if there is room; `denied` ones within [`Control::event_rate`], others as sampled.
-    fn tell(&self, event: &Event, denied: bool);
+    /// `terway_rate`: whether one more packet is told of; `denied` ones within [`Control::event_rate`], others as sampled.
+    fn tells(&self, denied: bool) -> bool;
+    /// `terway_ev`: tells of a packet, if there is room.
+    fn tell(&self, event: &Event);
 }

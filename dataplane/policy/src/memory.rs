@@ -8,11 +8,12 @@ use std::{
 
 use crate::{
     layout::{
-        Addr, Best, CidrKey, ClassKey, ClassValue, Control, Counter, CounterKey, CrossKey, Endpoint, Event,
-        Flow, FlowKey, Fragment, FragmentKey, Page, PeerKey, RuleSet,
+        Addr, Best, Booked, CidrKey, ClassKey, ClassValue, Control, Counter, CounterKey, CrossKey, Endpoint,
+        Event, Flow, FlowKey, Fragment, FragmentKey, Page, PeerKey, RuleSet,
     },
     maps::{Maps, Slot},
     op::Op,
+    port::Keep,
 };
 
 /// Tables of one node.
@@ -124,16 +125,20 @@ pub struct Place<'a> {
 }
 
 impl Slot for Place<'_> {
-    fn get(&self) -> Flow {
-        self.flow
+    fn get(&self) -> Booked {
+        self.flow.booked()
     }
 
-    fn set(&self, flow: Flow) {
-        self.flows.borrow_mut().insert(self.key, flow);
+    fn set(&self, booked: Booked) {
+        self.flows.borrow_mut().insert(self.key, self.flow.with(booked));
+    }
+
+    fn own(&self) -> [u32; 4] {
+        bytemuck::must_cast(self.flow.own)
     }
 
     fn touch(&self, seen: u64) {
-        self.set(Flow { seen, ..self.flow });
+        self.set(Booked { seen, ..self.get() });
     }
 }
 
@@ -150,6 +155,10 @@ impl Maps for Memory {
 
     fn endpoint(&self, link: u32) -> Option<&Endpoint> {
         self.endpoints.get(&link)
+    }
+
+    fn epoch(&self, link: u32) -> Option<u32> {
+        self.endpoints.get(&link).map(|endpoint| endpoint.epoch)
     }
 
     fn endpoint_of(&self, addr: &Addr) -> Option<u32> {
@@ -218,14 +227,21 @@ impl Maps for Memory {
         *self.drops.borrow_mut().entry(reason).or_default() += 1;
     }
 
-    fn tell(&self, event: &Event, _denied: bool) {
+    fn tells(&self, _denied: bool) -> bool {
+        true
+    }
+
+    fn tell(&self, event: &Event) {
         self.events.borrow_mut().push(*event);
     }
 }
 
 impl Memory {
-    /// Removes what belongs to other views, and endpoints that are none of these.
-    pub fn keep_only(&mut self, view: u32, links: &std::collections::BTreeSet<u32>) {
+    /// Removes all that is none of this.
+    pub fn keep_only(&mut self, keep: &Keep) {
+        let Keep { view, ref links, ref hosts, ref services } = *keep;
+        self.hosts.retain(|addr, _| hosts.contains(addr));
+        self.services.retain(|range, _| services.contains(range));
         self.endpoints.retain(|link, endpoint| links.contains(link) && endpoint.view == view);
         let Self { endpoints, endpoint_ips, peers, cidrs, rules, classes, crosses, .. } = self;
         endpoint_ips.retain(|_, link| endpoints.contains_key(link));

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use crate::{compile::Limits, layout::Endpoint, op::Op};
+use crate::{
+    compile::Limits,
+    layout::{Addr, Endpoint},
+    op::Op,
+};
 
 /// The maps did not take a write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,19 @@ impl Left {
     }
 }
 
+/// What is in force now, whatever was before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Which classification.
+    pub view: u32,
+    /// Endpoints.
+    pub links: BTreeSet<u32>,
+    /// The node's own addresses.
+    pub hosts: BTreeSet<Addr>,
+    /// Ranges of services: length of the prefix, and its address.
+    pub services: BTreeSet<(u32, Addr)>,
+}
+
 /// Maps of one node.
 #[async_trait]
 pub trait PolicyMaps: Send + Sync {
@@ -65,6 +82,6 @@ pub trait PolicyMaps: Send + Sync {
         Ok(())
     }
 
-    /// Removes what belongs to other views, and endpoints that are none of these.
-    fn keep_only(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), MapsError>;
+    /// Removes all that a predecessor left and that is none of this.
+    fn keep_only(&self, keep: &Keep) -> Result<(), MapsError>;
 }

@@ -385,10 +385,8 @@ impl<M: Maps> At<'_, M> {
         }
         let opens = tracked && !matches!(parsed.role, Role::Answers);
         if outcome.passes() && opens && (self.control.flags & CONTROL_TRACK != 0 || self.is_governed()) {
-            self.maps.insert_flow(
-                &key,
-                flow::opened(self.maps, self.endpoint, self.direction, outcome.rule, state),
-            );
+            let judged = u64::from(self.endpoint.epoch) << 32 | u64::from(outcome.rule);
+            flow::open(self.maps, &key, local, judged, u32::from(self.direction) << 8 | u32::from(state));
         }
         self.count(packet, &outcome);
         outcome
@@ -562,6 +560,9 @@ fn tell<M: Maps, P: Packet + ?Sized>(
 fn event<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, parsed: &Parsed, place: u64, rule: u64) {
     let reason = place as u8;
     let passed = reason < FIRST_DROP;
+    if !maps.tells(!passed) {
+        return;
+    }
     let event = Event {
         at: 0,
         endpoint: (place >> 16) as u32,
@@ -577,5 +578,5 @@ fn event<M: Maps, P: Packet + ?Sized>(maps: &M, packet: &P, parsed: &Parsed, pla
         reason,
         passed: u8::from(passed),
     };
-    maps.tell(&event, !passed);
+    maps.tell(&event);
 }

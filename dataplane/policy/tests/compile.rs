@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use terway_policy::{
-    compile::{Compiler, EndpointSpec, Limits, NodeRule, Options, Publication, Tier},
+    compile::{Compiler, EndpointSpec, Limits, NodeRule, Options, Publication, Tier, Whom},
     layout::{EGRESS, ENDPOINT_LOCKED, INGRESS, mapped},
     maps::Maps as _,
     memory::Memory,
@@ -227,8 +227,20 @@ fn ten_thousand_rules_decide_as_one_does() {
 #[test]
 fn what_the_node_denies_goes_before_every_policy() {
     let node_rules = vec![
-        NodeRule { name: "privileged_ports".into(), direction: EGRESS, protocol: TCP, ports: (1, 1023) },
-        NodeRule { name: "blocked_protocols".into(), direction: INGRESS, protocol: ICMP, ports: (0, 0) },
+        NodeRule {
+            name: "privileged_ports".into(),
+            direction: EGRESS,
+            protocol: TCP,
+            ports: (1, 1023),
+            whom: Whom::Everyone,
+        },
+        NodeRule {
+            name: "blocked_protocols".into(),
+            direction: INGRESS,
+            protocol: ICMP,
+            ports: (0, 0),
+            whom: Whom::Everyone,
+        },
     ];
     let mut compiler = compiler(Options { node_rules, ..Options::default() });
     place(&mut compiler, 1, &pod("web", [10, 0, 0, 1], "web"));
@@ -242,6 +254,57 @@ fn what_the_node_denies_goes_before_every_policy() {
     let decision = classify(&memory, endpoint, EGRESS, &mapped([10, 0, 0, 2]), TCP, 80);
     let origin = compiler.origin(decision.rules, decision.rule).expect("it is known");
     assert_eq!((origin.tier, origin.policy.name.as_str()), (Tier::Admin, "privileged_ports"));
+}
+
+#[test]
+fn who_is_no_pod_is_outside_whatever_policies_say() {
+    let node_rules = vec![NodeRule {
+        name: "privileged_ports 22".into(),
+        direction: INGRESS,
+        protocol: TCP,
+        ports: (22, 22),
+        whom: Whom::Outside,
+    }];
+    let mut compiler = compiler(Options { node_rules, ..Options::default() });
+    let everyone = Peer::Block { cidr: "0.0.0.0/0".into(), except: vec!["10.0.9.0/24".into()] };
+    compiler.set_policy(&ingress("open", "web", vec![Rule { peers: vec![everyone], ports: Vec::new() }]));
+    place(&mut compiler, 1, &pod("web", [10, 0, 0, 1], "web"));
+    place(&mut compiler, 2, &pod("free", [10, 0, 0, 2], "free"));
+    compiler.set_pod(&pod("peer", [10, 0, 0, 3], "peer"));
+    let host = Pod { host_network: true, ..pod("host", [10, 1, 0, 1], "peer") };
+    compiler.set_pod(&host);
+    let mut memory = Memory::default();
+    written(&compiler.publish().expect("it fits"), &mut memory);
+    let ssh = |memory: &Memory, link, from| reason(memory, link, INGRESS, from, TCP, 22);
+    for (from, web, free) in [
+        ([10, 0, 0, 3], Reason::Rule, Reason::NotIsolated),
+        ([203, 0, 113, 7], Reason::Denied, Reason::Denied),
+        ([10, 0, 9, 7], Reason::Denied, Reason::Denied),
+        ([10, 1, 0, 1], Reason::Denied, Reason::Denied),
+    ] {
+        assert_eq!((ssh(&memory, 1, from), ssh(&memory, 2, from)), (web, free), "{from:?}");
+    }
+    assert_eq!(reason(&memory, 1, INGRESS, [203, 0, 113, 7], TCP, 23), Reason::Rule, "another port");
+    assert_eq!(reason(&memory, 1, INGRESS, [203, 0, 113, 7], UDP, 22), Reason::Rule, "another protocol");
+    assert_eq!(reason(&memory, 1, INGRESS, [10, 0, 9, 7], TCP, 23), Reason::NoRule, "a hole stays one");
+    let six = "2001:db8::7".parse::<std::net::Ipv6Addr>().expect("an address").octets();
+    let endpoint = memory.endpoint(1).expect("it is written");
+    assert_eq!(classify(&memory, endpoint, INGRESS, &six, TCP, 22).reason, Reason::Denied, "IPv6");
+
+    // A pod that comes is inside, and nobody's flows are judged once more for it; one that goes leaves an outsider.
+    compiler.set_pod(&pod("late", [10, 0, 0, 4], "peer"));
+    assert_eq!(ssh(&memory, 2, [10, 0, 0, 4]), Reason::Denied);
+    let came = compiler.publish().expect("it fits");
+    assert!(!came.ops().any(|op| matches!(op, Op::Endpoint(..))), "{:?}", came.phases);
+    written(&came, &mut memory);
+    assert_eq!(ssh(&memory, 2, [10, 0, 0, 4]), Reason::NotIsolated);
+    let epochs = |memory: &Memory| [1, 2].map(|link| memory.endpoint(link).expect("written").epoch);
+    let before = epochs(&memory);
+    compiler.remove_pod(&Name::new("default", "late"));
+    written(&compiler.publish().expect("it fits"), &mut memory);
+    assert_eq!(ssh(&memory, 2, [10, 0, 0, 4]), Reason::Denied);
+    let after = epochs(&memory);
+    assert!(before.iter().zip(&after).all(|(before, after)| before != after), "{before:?} {after:?}");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! outlive the agent, as pins do.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,7 +11,7 @@ use terway_policy::{
     compile::Limits,
     memory::Memory,
     op::Op,
-    port::{Left, MapsError, PolicyMaps},
+    port::{Keep, Left, MapsError, PolicyMaps},
 };
 
 /// How long packets under way take to leave the programs: a grace period of the kernel's.
@@ -70,8 +69,8 @@ impl PolicyMaps for SimMaps {
         tokio::time::sleep(GRACE).await;
     }
 
-    fn keep_only(&self, view: u32, links: &BTreeSet<u32>) -> Result<(), MapsError> {
-        self.memory().keep_only(view, links);
+    fn keep_only(&self, keep: &Keep) -> Result<(), MapsError> {
+        self.memory().keep_only(keep);
         Ok(())
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct PolicyConf {
     pub(crate) audit: Option<AuditConf>,
     /// IP protocols that pods of this node neither send nor take, with the names that they were given by.
     pub(crate) blocked: Vec<(String, u8)>,
+    /// Ports of pods that nobody outside of the cluster reaches.
+    pub(crate) privileged: Vec<u16>,
     /// Ranges of service addresses; none: the API server is asked.
     pub(crate) services: Vec<IpNet>,
 }
@@ -123,6 +125,7 @@ impl PolicyConf {
             sample,
             audit: audit(document)?,
             blocked: blocked(document)?,
+            privileged: privileged(document)?,
             services: services(document)?,
         })
     }
@@ -140,6 +143,7 @@ impl PolicyConf {
             "node_closed": self.node_closed,
             "sample_allowed": self.sample,
             "blocked_protocols": self.blocked.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+            "privileged_ports": self.privileged,
             "audit_log": self.audit.as_ref().map(|audit| &audit.path),
             "service_cidr": self.services.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
@@ -205,6 +209,25 @@ fn blocked(document: &Map<String, Value>) -> Result<Vec<(String, u8)>, Refusal> 
     };
     let named = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     list.iter().map(|value| Ok((named(value), number(value).ok_or((KEY, value.clone(), ALLOWED))?))).collect()
+}
+
+/// `security_conf.access_control.privileged_ports`.
+fn privileged(document: &Map<String, Value>) -> Result<Vec<u16>, Refusal> {
+    const KEY: &str = "security_conf.access_control.privileged_ports";
+    const ALLOWED: &str = "a list of whole numbers from 1 to 65535";
+    let access = document.get("security_conf").and_then(|conf| conf.get("access_control"));
+    let list = match access.and_then(|access| access.get("privileged_ports")) {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(value) => value.as_array().ok_or((KEY, value.clone(), ALLOWED))?,
+    };
+    let port = |value: &Value| {
+        let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
+        number.filter(|number| *number > 0).ok_or((KEY, value.clone(), ALLOWED))
+    };
+    let mut ports = list.iter().map(port).collect::<Result<Vec<_>, _>>()?;
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(ports)
 }
 
 /// `service_cidr`: one block, or several with commas between; the original knows the first form.
@@ -287,6 +310,17 @@ mod tests {
         assert_eq!(blocked.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [1, 58, 47]);
         for bad in [json!(["HTTP"]), json!([256]), json!("ICMP")] {
             assert_eq!(read(bad).expect_err("refused").0, "security_conf.access_control.blocked_protocols");
+        }
+    }
+
+    #[test]
+    fn privileged_ports_are_numbers() {
+        let conf = |list: Value| json!({"security_conf": {"access_control": {"privileged_ports": list}}});
+        let read = |list| read(&conf(list), &json!("ebpf")).map(|conf| conf.privileged);
+        assert_eq!(read(json!([3389, 22, 22])).expect("valid"), [22, 3389]);
+        assert_eq!(read(json!([])).expect("valid"), [0; 0]);
+        for bad in [json!([0]), json!([65536]), json!(["22"]), json!([-1]), json!(22)] {
+            assert_eq!(read(bad).expect_err("refused").0, "security_conf.access_control.privileged_ports");
         }
     }
 

@@ -19,14 +19,15 @@ use terway_bpf::{
     Hook, Method, Sizes,
     bed::{Bed, ip},
     events::Events,
+    programs::Tables,
     run::Situation,
     table::{
-        Cidrs, Classes, Controls, Counters, Crossings, Drops, EndpointAddresses, Endpoints, Flows, Fragments,
-        HostAddresses, Layout, Pages, Peers, RuleSets, ServiceKey, Services, Table,
+        Cidrs, Classes, Controls, Counters, Crossings, Drops, EndpointAddresses, Flows, Fragments, Layout,
+        Pages, Peers, RuleSets, ServiceKey, Services, Table,
     },
 };
 use terway_policy::{
-    layout::{Control, Event, Flow, Fragment, LAYOUT},
+    layout::{Addr, Control, Endpoint, Event, Flow, Fragment, LAYOUT},
     memory::Memory,
     verdict::{Context, Outcome, exit, from_pod, to_pod},
 };
@@ -92,9 +93,10 @@ pub(crate) struct Kernel {
     bed: Bed,
     control: Table<Controls>,
     hz: u32,
-    endpoints: Mirror<Endpoints>,
+    tables: Tables,
+    endpoints: BTreeMap<u32, Endpoint>,
     addresses: Mirror<EndpointAddresses>,
-    hosts: Mirror<HostAddresses>,
+    hosts: BTreeMap<Addr, u32>,
     services: Mirror<Services>,
     peers: Mirror<Peers>,
     cidrs: Mirror<Cidrs>,
@@ -124,9 +126,10 @@ impl Kernel {
         Some(Self {
             control,
             hz,
-            endpoints: Mirror::new(&bed),
+            tables: bed.programs.tables().expect(table),
+            endpoints: BTreeMap::new(),
             addresses: Mirror::new(&bed),
-            hosts: Mirror::new(&bed),
+            hosts: BTreeMap::new(),
             services: Mirror::new(&bed),
             peers: Mirror::new(&bed),
             cidrs: Mirror::new(&bed),
@@ -150,9 +153,21 @@ impl Kernel {
         memory.control.event_rate = u32::MAX;
         let control = Control { layout: LAYOUT, hz: self.hz, ..memory.control };
         self.control.put(&0, &control).expect("written");
-        self.endpoints.follow(pairs(&memory.endpoints));
+        let gone = self.endpoints.keys().filter(|link| !memory.endpoints.contains_key(link));
+        gone.for_each(|link| self.tables.set_endpoint(*link, None).expect("removed"));
+        for (link, endpoint) in &memory.endpoints {
+            if self.endpoints.get(link) != Some(endpoint) {
+                self.tables.set_endpoint(*link, Some(endpoint)).expect("written");
+            }
+        }
+        self.endpoints.clone_from(&memory.endpoints);
         self.addresses.follow(pairs(&memory.endpoint_ips));
-        self.hosts.follow(pairs(&memory.hosts));
+        let gone = self.hosts.keys().filter(|addr| !memory.hosts.contains_key(*addr));
+        gone.for_each(|addr| self.tables.set_host(addr, None).expect("removed"));
+        memory.hosts.iter().for_each(|(addr, value)| {
+            self.tables.set_host(addr, Some(*value)).expect("written");
+        });
+        self.hosts.clone_from(&memory.hosts);
         let service =
             |((bits, addr), value): (&(u32, _), &u32)| (ServiceKey { bits: *bits, addr: *addr }, *value);
         self.services.follow(memory.services.iter().map(service));

@@ -74,6 +74,14 @@ impl Compiler {
         self.dirty_range(&block.prefix);
     }
 
+    /// Begins to tell addresses that no pod has from those of pods.
+    pub(super) fn tell_outside(&mut self) {
+        let atom = self.atoms.add(Matter::Outside);
+        for block in Block::everything() {
+            self.add_block(atom, &block);
+        }
+    }
+
     fn covering(&self, prefix: &Prefix) -> Vec<u32> {
         let parent = self.prefix_lengths.keys().rev().filter(|bits| **bits < prefix.bits).find_map(|bits| {
             self.prefixes.get(&Prefix { addr: masked(&prefix.addr, u32::from(*bits)), bits: *bits })
@@ -161,14 +169,17 @@ impl Compiler {
         // Should two pods show one address for a moment, the first by name has it.
         let owner = address.pods.iter().filter_map(|pod| self.pod(*pod)).min_by(|a, b| a.name.cmp(&b.name));
         let below = self.prefix_of(&addr).map(|prefix| prefix.atoms.clone()).unwrap_or_default();
+        let outside = self.atoms.find(&Matter::Outside);
+        // Where that counts, a pod's address is told from others even if no rule names the pod.
+        let told_apart = outside.is_some() && owner.is_some();
         let own = owner.map(|pod| pod.atoms.clone()).unwrap_or_default();
         let key = PeerKey { view: self.options.view, addr };
         let told = before.unwrap_or_else(|| self.classes.find(&below).unwrap_or(0));
-        let after = if own.is_empty() {
+        let after = if own.is_empty() && !told_apart {
             None
         } else {
             let mut atoms = own;
-            atoms.extend(&below);
+            atoms.extend(below.iter().filter(|atom| Some(**atom) != outside));
             atoms.sort_unstable();
             atoms.dedup();
             Some(self.class_for(atoms, ops))
@@ -224,6 +235,7 @@ impl Compiler {
         let Some(matter) = self.atoms.get(number).map(|atom| atom.matter.clone()) else { return };
         match &matter {
             Matter::Addresses(block) => self.remove_block(number, block),
+            Matter::Outside => {}
             matter => self.withdraw(number, matter),
         }
         matter.strings().into_iter().for_each(|sym| self.strings.release(sym));

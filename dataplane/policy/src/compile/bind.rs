@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Compiler, EndpointSpec, Full,
+    Compiler, EndpointSpec, Full, Whom,
     rule::{Matter, Range, Spec, Tier, kind_of},
     set::{Bound, Set, number},
     world::PodState,
@@ -49,6 +49,8 @@ pub struct Origin {
     pub index: usize,
     /// Its own name, or nothing.
     pub name: String,
+    /// Whom it denies, where it is the node's own.
+    pub node: Option<Whom>,
 }
 
 /// What a rule set is about, for explanations.
@@ -327,15 +329,25 @@ impl Compiler {
                 other => Range { kind: 3, first: u16::from(other), last: u16::from(other) },
             };
             let rule_number = number(about.origins.len(), DENY);
+            let peers = match rule.whom {
+                Whom::Everyone => None,
+                Whom::Outside => Some(self.atoms.find(&Matter::Outside).into_iter().collect()),
+            };
             bounds.push(Bound {
                 tier: Tier::Admin,
                 rule: rule_number,
-                peers: None,
+                peers,
                 besides: None,
                 ports: Some(vec![ports]),
             });
             let policy = Name::new("", &rule.name);
-            about.origins.push(Origin { tier: Tier::Admin, policy, index: 0, name: String::new() });
+            about.origins.push(Origin {
+                tier: Tier::Admin,
+                policy,
+                index: 0,
+                name: String::new(),
+                node: Some(rule.whom),
+            });
         }
         for part in parts {
             if part.tier == Tier::Policy {
@@ -344,7 +356,7 @@ impl Compiler {
             for (index, spec) in (0..).zip(part.specs.iter()) {
                 let rule = number(about.origins.len(), spec.action);
                 let (tier, policy, name) = (part.tier, part.policy.clone(), spec.name.clone());
-                about.origins.push(Origin { tier, policy, index: index as usize, name });
+                about.origins.push(Origin { tier, policy, index: index as usize, name, node: None });
                 let resolved =
                     part.ports.iter().filter(|(of, _)| *of == index).map(|(_, range)| *range).collect();
                 let variants = self.variants(spec, key.direction, resolved);

@@ -54,6 +54,12 @@ impl Block {
         std::iter::once(self.prefix).chain(self.holes.iter().copied())
     }
 
+    /// All addresses: those of IPv4, and those of IPv6.
+    pub(super) fn everything() -> [Self; 2] {
+        let all = Prefix { addr: [0; 16], bits: 0 };
+        [Self { prefix: V4, holes: Box::default() }, Self { prefix: all, holes: Box::new([V4]) }]
+    }
+
     /// From what stands in the policy. An error says which text is not a CIDR; the block then matches nothing, holes
     /// or not, because a guess could open what was meant closed.
     pub(super) fn parse(cidr: &str, except: &[String]) -> Result<Self, String> {

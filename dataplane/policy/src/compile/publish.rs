@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use super::{Compiler, Full, address::Move, rule::Matter};
 use crate::{
-    layout::{Addr, Endpoint},
+    layout::{Addr, Endpoint, NO_EPOCH},
     op::Op,
 };
 
@@ -166,8 +166,7 @@ impl Compiler {
         }
         phase.append(&mut meaningful);
         for flip in flips {
-            self.epoch = self.epoch.wrapping_add(1);
-            let after = Endpoint { epoch: self.epoch, ..flip.after };
+            let after = Endpoint { epoch: self.next_epoch(), ..flip.after };
             phase.push(Op::Endpoint(flip.link, Some(after)));
             let before = flip.before.map_or([[0; 16]; 2], |before| [before.v4, before.v6]);
             for (old, new) in before.into_iter().zip([after.v4, after.v6]) {
@@ -177,16 +176,31 @@ impl Compiler {
                 local.written = Some(after);
             }
         }
-        for (link, local) in &mut self.endpoints {
-            let Some(written) = &mut local.written else { continue };
-            if written.rules.iter().any(|id| again.contains(id))
-                && !flips.iter().any(|flip| flip.link == *link)
-            {
-                self.epoch = self.epoch.wrapping_add(1);
-                written.epoch = self.epoch;
-                phase.push(Op::Endpoint(*link, Some(*written)));
+        let asked: Vec<u32> = self
+            .endpoints
+            .iter()
+            .filter(|(_, local)| {
+                local.written.is_some_and(|written| written.rules.iter().any(|id| again.contains(id)))
+            })
+            .map(|(link, _)| *link)
+            .filter(|link| !flips.iter().any(|flip| flip.link == *link))
+            .collect();
+        for link in asked {
+            let epoch = self.next_epoch();
+            if let Some(written) = self.endpoints.get_mut(&link).and_then(|local| local.written.as_mut()) {
+                written.epoch = epoch;
+                phase.push(Op::Endpoint(link, Some(*written)));
             }
         }
+    }
+
+    /// An epoch that no flow has.
+    fn next_epoch(&mut self) -> u32 {
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == NO_EPOCH {
+            self.epoch += 1;
+        }
+        self.epoch
     }
 
     fn rename(&self, link: u32, old: Addr, new: Addr, phase: &mut Vec<Op>) {
@@ -225,8 +239,7 @@ impl Compiler {
             let Some(set) = self.sets.get(&id).filter(|set| set.holders > 0) else { continue };
             if set.tells_apart(&before, &after) {
                 means = true;
-                // A class that has atoms more is allowed more, unless there are rules that deny.
-                if !lost.is_empty() || set.denies {
+                if set.may_deny_more(&before, &after) {
                     again.push(id);
                 }
             }
@@ -286,8 +299,8 @@ impl Compiler {
                 let known = self.port_names.get(&(*name, *protocol));
                 known.and_then(|known| known.atoms.get(port)) != Some(number)
             }
+            Some(Matter::Outside) | None => false,
             Some(_) => true,
-            None => false,
         });
         for orphan in &orphans {
             self.drop_atom(*orphan);

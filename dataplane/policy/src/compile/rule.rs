@@ -27,6 +27,8 @@ pub(super) enum Matter {
     Labelled { namespaces: Demands, pods: Demands },
     /// Addresses.
     Addresses(Block),
+    /// Every address that no pod has. There from the start or never.
+    Outside,
     /// Pods on which a name stands for a port.
     Port { name: u32, protocol: Protocol, port: u16 },
 }
@@ -37,7 +39,7 @@ impl Matter {
         match self {
             Self::Own { pods, .. } => pods.strings().collect(),
             Self::Labelled { namespaces, pods } => namespaces.strings().chain(pods.strings()).collect(),
-            Self::Addresses(_) => Vec::new(),
+            Self::Addresses(_) | Self::Outside => Vec::new(),
             Self::Port { name, .. } => vec![*name],
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Full, pages::Pages, rule::Range};
 use crate::{
     layout::{
-        Best, ClassKey, ClassValue, CrossKey, DENY, NO_RULE, PASS, RULES_ISOLATED, RULES_PEERS, RULES_PORTS,
+        ALLOW, Best, ClassKey, ClassValue, CrossKey, DENY, NO_RULE, RULES_ISOLATED, RULES_PEERS, RULES_PORTS,
         RULES_READY, RuleSet, rule,
     },
     op::Op,
@@ -59,8 +59,6 @@ pub(super) struct Set {
     pages: Vec<u32>,
     /// How many entries of `terway_policy_map` it has.
     pub(super) crosses: usize,
-    /// Whether a class that has one atom more may be denied more.
-    pub(super) denies: bool,
     /// Endpoints that use it.
     pub(super) holders: usize,
 }
@@ -96,7 +94,6 @@ impl Set {
             classes: BTreeSet::new(),
             pages: Vec::new(),
             crosses: 0,
-            denies: rules.iter().any(|bound| matches!(bound.rule & 3, DENY | PASS)),
             holders: 0,
             rules,
         };
@@ -218,10 +215,9 @@ impl Set {
         self.rules.iter().flat_map(|bound| bound.peers.iter().flatten().copied().chain(bound.besides))
     }
 
-    /// What a class with these atoms is to it; `None` when no rule names it. Which peer set is given by its rules.
-    fn rules_for(&self, atoms: &[u32]) -> (Best, Box<[u32]>) {
-        let mut best = Best::NONE;
-        let mut with_ports = Vec::new();
+    /// Rules that name a class with these atoms.
+    fn met(&self, atoms: &[u32]) -> BTreeSet<u32> {
+        let mut met = BTreeSet::new();
         for atom in atoms {
             for index in self.by_atom.get(atom).into_iter().flatten() {
                 let bound = &self.rules[*index as usize];
@@ -234,16 +230,29 @@ impl Set {
                 {
                     continue;
                 }
-                if bound.ports.is_none() {
-                    best = best.better(bound.best());
-                } else {
-                    with_ports.push(*index);
-                }
+                met.insert(*index);
             }
         }
-        with_ports.sort_unstable();
-        with_ports.dedup();
+        met
+    }
+
+    /// What a class with these atoms is to it: the best of the rules without ports that name it, and those with ports, by
+    /// which its peer set is given.
+    fn rules_for(&self, atoms: &[u32]) -> (Best, Box<[u32]>) {
+        let (plain, with_ports): (Vec<u32>, Vec<u32>) =
+            self.met(atoms).into_iter().partition(|index| self.rules[*index as usize].ports.is_none());
+        let best =
+            plain.iter().fold(Best::NONE, |best, index| best.better(self.rules[*index as usize].best()));
         (best, with_ports.into())
+    }
+
+    /// Whether an address may be denied something once it is of the other class: it has lost a rule that allows, or met one
+    /// that denies. A rule that passes does either, by what comes behind it.
+    pub(super) fn may_deny_more(&self, before: &[u32], after: &[u32]) -> bool {
+        let (before, after) = (self.met(before), self.met(after));
+        let action = |index: &u32| self.rules[*index as usize].rule & 3;
+        before.difference(&after).any(|lost| action(lost) != DENY)
+            || after.difference(&before).any(|won| action(won) != ALLOW)
     }
 
     /// Whether two classes are the same to it.

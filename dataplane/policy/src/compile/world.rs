@@ -173,7 +173,7 @@ impl Compiler {
                 Matter::Labelled { namespaces, .. } => {
                     space.labels.as_ref().is_some_and(|labels| namespaces.accepts(labels))
                 }
-                Matter::Addresses(_) | Matter::Port { .. } => false,
+                Matter::Addresses(_) | Matter::Outside | Matter::Port { .. } => false,
             })
             .map(|(atom, _)| atom)
             .collect();
@@ -233,7 +233,7 @@ impl Compiler {
                 .filter(|(_, space)| space.labels.as_ref().is_some_and(|labels| namespaces.accepts(labels)))
                 .map(|(number, _)| *number)
                 .collect(),
-            Matter::Addresses(_) | Matter::Port { .. } => Vec::new(),
+            Matter::Addresses(_) | Matter::Outside | Matter::Port { .. } => Vec::new(),
         }
     }
 

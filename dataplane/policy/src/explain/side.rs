@@ -204,7 +204,7 @@ impl<'a> Explainer<'a> {
     }
 
     fn rule(&self, origin: &Origin, direction: Direction) -> Why {
-        let Origin { tier, policy, index, name } = origin.clone();
+        let Origin { tier, policy, index, name, .. } = origin.clone();
         let form = form(self.snapshot, origin, direction);
         let (peers, ports) = match &form {
             Some(form) => (words::peers(form, &policy.namespace), words::ports(form)),

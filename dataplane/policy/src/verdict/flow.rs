@@ -1,10 +1,12 @@
 //! Flows that are known. State is kept per endpoint and made only by a packet that was allowed in its own direction, so
 //! nothing that another sends can make or prolong it for a pod.
 
-use super::{Decision, classify};
+use bytemuck::must_cast;
+
+use super::{Decision, classify, sides};
 use crate::{
     layout::{
-        Addr, CONTROL_KEEP_ESTABLISHED, Control, EGRESS, Endpoint, FLOW_ANSWERED, FLOW_EXEMPT,
+        Addr, Booked, CONTROL_KEEP_ESTABLISHED, Control, EGRESS, Endpoint, FLOW_ANSWERED, FLOW_EXEMPT,
         FLOW_FIN_ANSWERER, FLOW_FIN_OPENER, FLOW_PENDING, FLOW_RESET, Flow, FlowKey,
     },
     maps::{Maps, Slot},
@@ -64,15 +66,18 @@ pub(super) fn key_of(link: u32, direction: u8, parsed: &Parsed) -> FlowKey {
     }
 }
 
-/// A flow that a packet of this direction opens now.
-#[inline(always)]
-pub(super) fn opened<M: Maps>(maps: &M, endpoint: &Endpoint, direction: u8, rule: u32, state: u8) -> Flow {
-    Flow { seen: maps.now(), epoch: endpoint.epoch, rule, direction, state, pad: [0; 6] }
+/// Adds the flow that a packet opens. Out of line, so that it is not on the stack while rules are asked. `judged` is epoch
+/// and rule, `kind` direction and state.
+#[inline(never)]
+pub(super) fn open<M: Maps>(maps: &M, key: &FlowKey, own: &Addr, judged: u64, kind: u32) {
+    let (epoch, rule) = ((judged >> 32) as u32, judged as u32);
+    let (direction, state) = ((kind >> 8) as u8, kind as u8);
+    maps.insert_flow(key, Flow { seen: maps.now(), epoch, rule, own: *own, direction, state, pad: [0; 6] });
 }
 
 /// Whether a flow had no packet for too long.
 #[inline(always)]
-pub(super) fn is_over(number: u8, flow: &Flow, now: u64, hz: u32) -> bool {
+pub(super) fn is_over(number: u8, flow: &Booked, now: u64, hz: u32) -> bool {
     let answered = flow.state & FLOW_ANSWERED != 0;
     let closed = flow.state & FLOW_RESET != 0
         || flow.state & (FLOW_FIN_OPENER | FLOW_FIN_ANSWERER) == FLOW_FIN_OPENER | FLOW_FIN_ANSWERER;
@@ -106,8 +111,10 @@ pub(super) fn look<M: Maps>(
     let Some(slot) = maps.flow(key) else { return Known::Unknown };
     let mut flow = slot.get();
     let now = maps.now();
-    // A question repeated within its flow, an echo every second, is no new one.
-    if is_over(parsed.protocol, &flow, now, control.hz) {
+    let (own, _) = sides(direction, parsed);
+    // A question repeated within its flow, an echo every second, is no new one. What the pod had under another address is
+    // not its flow any more.
+    if is_over(parsed.protocol, &flow, now, control.hz) || slot.own() != must_cast::<Addr, [u32; 4]>(*own) {
         return Known::Unknown;
     }
     let mut state = flow.state;
@@ -159,7 +166,7 @@ fn again<M: Maps>(
     maps: &M,
     control: &Control,
     endpoint: &Endpoint,
-    flow: &Flow,
+    flow: &Booked,
     key: &FlowKey,
 ) -> Option<Decision> {
     if is_exempt(control, flow) {
@@ -170,19 +177,19 @@ fn again<M: Maps>(
 
 /// Whether no rule has a say in a flow that is known.
 #[inline(always)]
-pub(super) fn is_exempt(control: &Control, flow: &Flow) -> bool {
+pub(super) fn is_exempt(control: &Control, flow: &Booked) -> bool {
     flow.state & (FLOW_EXEMPT | FLOW_PENDING) != 0 || control.flags & CONTROL_KEEP_ESTABLISHED != 0
 }
 
 /// The port that rules were asked about when a flow was opened.
 #[inline(always)]
-pub(super) fn judged_port(flow: &Flow, key: &FlowKey) -> u16 {
+pub(super) fn judged_port(flow: &Booked, key: &FlowKey) -> u16 {
     if flow.direction == EGRESS { key.remote_port } else { key.local_port }
 }
 
 /// A flow that is not over. Changes nothing.
 #[inline(always)]
-pub(super) fn current<M: Maps>(maps: &M, control: &Control, key: &FlowKey) -> Option<Flow> {
+pub(super) fn current<M: Maps>(maps: &M, control: &Control, key: &FlowKey) -> Option<Booked> {
     let flow = maps.flow(key)?.get();
     if is_over(key.protocol, &flow, maps.now(), control.hz) { None } else { Some(flow) }
 }

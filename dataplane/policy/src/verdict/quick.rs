@@ -9,11 +9,9 @@ use core::mem::offset_of;
 
 use bytemuck::{must_cast, must_cast_ref};
 
-use super::{
-    Context, METADATA, Outcome, Reason, asks_behind, flow::is_over, is_governed, is_metadata_closed,
-};
+use super::{Context, METADATA, Outcome, Reason, asks_behind, flow::is_over, is_governed};
 use crate::{
-    layout::{CONTROL_TRACK, Control, EGRESS, Endpoint, FLOW_ANSWERED, FLOW_PENDING, FlowKey},
+    layout::{CONTROL_BLOCK_METADATA, CONTROL_TRACK, EGRESS, Endpoint, FLOW_ANSWERED, FLOW_PENDING, FlowKey},
     maps::{Maps, Slot},
     packet::{Packet, protocol, tcp},
 };
@@ -62,15 +60,10 @@ fn ipv4<M: Maps, P: Packet + ?Sized>(
         return None;
     }
     transport(packet, protocol, ETHERNET + 20, ETHERNET + u16::from_be_bytes(length) as usize)?;
-    let at = (maps.control()?, maps.endpoint(context.link)?);
-    let (local, remote) = if direction == EGRESS { (12, 16) } else { (16, 12) };
-    let [local] = packet.near::<1>(ETHERNET + local)?;
-    if differ([0, 0, MAPPED, local], own(at.1, offset_of!(Endpoint, v4))) {
-        return None;
-    }
-    let [remote] = packet.near::<1>(ETHERNET + remote)?;
-    let [ports] = packet.near::<1>(ETHERNET + 20)?;
-    known(maps, at, context, direction, [0, 0, MAPPED, remote], protocol, ports)
+    let [source, destination, ports] = packet.near::<3>(ETHERNET + 12)?;
+    let (local, remote) = if direction == EGRESS { (source, destination) } else { (destination, source) };
+    let sides = ([0, 0, MAPPED, local], [0, 0, MAPPED, remote]);
+    known(maps, context, direction, sides, offset_of!(Endpoint, v4), protocol, ports)
 }
 
 #[inline(always)]
@@ -89,24 +82,19 @@ fn ipv6<M: Maps, P: Packet + ?Sized>(
         return None;
     }
     transport(packet, protocol, ETHERNET + 40, ETHERNET + 40 + length)?;
-    let at = (maps.control()?, maps.endpoint(context.link)?);
     let (local, remote) = if direction == EGRESS { (8, 24) } else { (24, 8) };
-    let local = packet.near::<4>(ETHERNET + local)?;
+    let sides = (packet.near::<4>(ETHERNET + local)?, packet.near::<4>(ETHERNET + remote)?);
     // No address at all, or one that would pass for IPv4.
-    if !differ(local, [0; 4]) || is_mapped(local) || differ(local, own(at.1, offset_of!(Endpoint, v6))) {
-        return None;
-    }
-    let remote = packet.near::<4>(ETHERNET + remote)?;
-    if is_mapped(remote) {
+    if !differ(sides.0, [0; 4]) || is_mapped(sides.0) || is_mapped(sides.1) {
         return None;
     }
     let [ports] = packet.near::<1>(ETHERNET + 40)?;
-    known(maps, at, context, direction, remote, protocol, ports)
+    known(maps, context, direction, sides, offset_of!(Endpoint, v6), protocol, ports)
 }
 
 /// An address of an endpoint, by its offset.
 #[inline(always)]
-fn own(endpoint: &Endpoint, offset: usize) -> Words {
+fn address(endpoint: &Endpoint, offset: usize) -> Words {
     let words: &[u32; 16] = must_cast_ref(endpoint);
     let at = offset / 4;
     [words[at], words[at + 1], words[at + 2], words[at + 3]]
@@ -141,27 +129,34 @@ fn transport<P: Packet + ?Sized>(packet: &P, protocol: u8, offset: usize, end: u
     }
 }
 
+/// By the flow alone, where it has the epoch of its endpoint: then it was judged by the endpoint as it is, and has the
+/// pod's address from there.
 #[inline(always)]
 fn known<M: Maps>(
     maps: &M,
-    (control, endpoint): (&Control, &Endpoint),
     context: &mut Context,
     direction: u8,
-    remote: Words,
+    (own, remote): (Words, Words),
+    offset: usize,
     protocol: u8,
     ports: u32,
 ) -> Option<Outcome> {
-    if direction == EGRESS && is_metadata_closed(control, endpoint) {
+    let control = maps.control()?;
+    if direction == EGRESS && control.flags & CONTROL_BLOCK_METADATA != 0 {
         const CLOSED: [Words; 2] = [must_cast(METADATA[0]), must_cast(METADATA[1])];
+        // Unless the pod is exempt.
         if !differ(remote, CLOSED[0]) || !differ(remote, CLOSED[1]) {
             return None;
         }
     }
-    if control.flags & CONTROL_TRACK == 0
-        && !is_governed(endpoint, direction)
-        && !asks_behind(control, endpoint, direction)
-    {
-        return Some(Outcome::plain(Reason::NotIsolated));
+    if control.flags & CONTROL_TRACK == 0 {
+        let endpoint = maps.endpoint(context.link)?;
+        if differ(own, address(endpoint, offset)) {
+            return None;
+        }
+        if !is_governed(endpoint, direction) && !asks_behind(control, endpoint, direction) {
+            return Some(Outcome::plain(Reason::NotIsolated));
+        }
     }
     let [a, b, c, d] = ports.to_ne_bytes();
     let (source, destination) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
@@ -178,7 +173,10 @@ fn known<M: Maps>(
     ];
     let slot = maps.flow(must_cast_ref(&key))?;
     let flow = slot.get();
-    if flow.epoch != endpoint.epoch || (flow.direction != direction && flow.state & FLOW_ANSWERED == 0) {
+    if flow.epoch != maps.epoch(context.link)?
+        || differ(own, slot.own())
+        || (flow.direction != direction && flow.state & FLOW_ANSWERED == 0)
+    {
         return None;
     }
     let now = maps.now();

@@ -26,11 +26,13 @@ pub(crate) struct Bed {
 impl Bed {
     /// Compiles all of a snapshot at once.
     pub(crate) fn compile(snapshot: &Snapshot) -> Self {
-        let mut bed = Self {
-            compiler: Compiler::new(Options::default()),
-            memory: Memory::default(),
-            links: BTreeMap::new(),
-        };
+        Self::compile_with(snapshot, Options::default())
+    }
+
+    /// The same, with what a node denies.
+    pub(crate) fn compile_with(snapshot: &Snapshot, options: Options) -> Self {
+        let mut bed =
+            Self { compiler: Compiler::new(options), memory: Memory::default(), links: BTreeMap::new() };
         bed.memory.control = Control { flags: CONTROL_TRACK, hz: 100, ..Control::default() };
         bed.compiler.load(snapshot);
         for (link, pod) in (FIRST_LINK..).zip(snapshot.pods.values()) {

@@ -2,8 +2,11 @@
 //! and what changes led to is what a compiler says that saw the end alone.
 
 use terway_policy::{
+    compile::{NodeRule, Options, Whom},
     generate::{self, questions},
-    model::{Name, Snapshot},
+    layout::INGRESS,
+    model::{Direction, Name, Snapshot},
+    packet::protocol::{TCP, UDP},
     reference::{Question, judge},
 };
 
@@ -102,20 +105,59 @@ fn make(change: &Change, to: &Snapshot, now: &mut Snapshot, bed: &mut Bed) {
     }
 }
 
+/// What every second cluster's node denies to who is no pod.
+const DENIED: [(u8, (u16, u16)); 2] = [(TCP, (0, 1023)), (UDP, (53, 53))];
+
+fn options(seed: u64) -> Options {
+    let rule = |(protocol, ports)| NodeRule {
+        name: "denied".into(),
+        direction: INGRESS,
+        protocol,
+        ports,
+        whom: Whom::Outside,
+    };
+    let node_rules = if is_closed(seed) { DENIED.map(rule).into() } else { Vec::new() };
+    Options { node_rules, ..Options::default() }
+}
+
+fn is_closed(seed: u64) -> bool {
+    seed % 2 == 1
+}
+
+/// Whether the node denies what is asked about, read from its words.
+fn is_denied(snapshot: &Snapshot, question: &Question<'_>) -> bool {
+    let shown = |ip| {
+        let pods = snapshot.pods.values();
+        pods.filter(|pod| !pod.host_network && !pod.finished).any(|pod| pod.ips.contains(ip))
+    };
+    question.direction == Direction::Ingress
+        && DENIED.iter().any(|(protocol, (first, last))| {
+            *protocol == question.protocol && (*first..=*last).contains(&question.port)
+        })
+        && !shown(&question.remote)
+}
+
+/// What is to come of a question.
+fn is_allowed(seed: u64, snapshot: &Snapshot, question: &Question<'_>) -> bool {
+    !(is_closed(seed) && is_denied(snapshot, question)) && judge(snapshot, question).allowed()
+}
+
 #[test]
 fn changes_lead_where_a_fresh_start_leads() {
+    let mut denied = 0;
     for seed in 0..400 {
         let from = generate::cluster(seed, 10);
         let to = generate::cluster(seed + 1_000_000, 10);
-        let mut bed = Bed::compile(&from);
+        let mut bed = Bed::compile_with(&from, options(seed));
         let mut now = from.clone();
         for (index, change) in changes(&from, &to, seed).iter().enumerate() {
             make(change, &to, &mut now, &mut bed);
             let publication = bed.publish();
             bed.apply(&publication);
             for question in questions(&now, seed + index as u64, 40) {
+                denied += usize::from(is_closed(seed) && is_denied(&now, &question));
                 assert_eq!(
-                    judge(&now, &question).allowed(),
+                    is_allowed(seed, &now, &question),
                     bed.judge(&question).reason.passes(),
                     "seed {seed}, after change {index}: {question:?}\n{:?}\n{:?}",
                     judge(&now, &question),
@@ -128,7 +170,7 @@ fn changes_lead_where_a_fresh_start_leads() {
         let publication = bed.publish();
         bed.apply(&publication);
         // Nothing is left behind: as many entries as one needs that saw the end alone.
-        let fresh = Bed::compile(&to);
+        let fresh = Bed::compile_with(&to, options(seed));
         let entries = |bed: &Bed| {
             let memory = &bed.memory;
             [
@@ -141,6 +183,7 @@ fn changes_lead_where_a_fresh_start_leads() {
         };
         assert_eq!(entries(&bed), entries(&fresh), "seed {seed}: entries are left behind");
     }
+    assert!(denied > 1_000, "the node denied only {denied}");
 }
 
 /// Flows between the pods of the cluster as they were and as they will be: what both ends say.
@@ -157,7 +200,7 @@ fn each_write_leaves_every_flow_as_before_or_as_after() {
     for seed in 0..150 {
         let from = generate::cluster(seed, 8);
         let to = generate::cluster(seed + 2_000_000, 8);
-        let mut bed = Bed::compile(&from);
+        let mut bed = Bed::compile_with(&from, options(seed));
         let mut now = from.clone();
         for change in changes(&from, &to, seed) {
             // A namespace's labels move all of its pods, one write each: flows between two of them may be judged by one
@@ -173,7 +216,8 @@ fn each_write_leaves_every_flow_as_before_or_as_after() {
             });
             let asked: Vec<_> = asked
                 .map(|question| {
-                    let (old, new) = (judge(&before, &question).allowed(), judge(&now, &question).allowed());
+                    let (old, new) =
+                        (is_allowed(seed, &before, &question), is_allowed(seed, &now, &question));
                     (question, old, new)
                 })
                 .collect();
