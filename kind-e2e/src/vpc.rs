@@ -123,7 +123,8 @@ impl Vpc {
         let key = endpoint.keys().operator();
         let key = (key.id.clone(), key.secret.clone());
         let wall = move || jiff::Timestamp::try_from(clock.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let api = ApiServer::new(spec.seed, ApiModel::instant(), Arc::new(wall));
+        let api =
+            ApiServer::new(spec.seed, ApiModel { keep_events: true, ..ApiModel::instant() }, Arc::new(wall));
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Tasks::default();
         let of = Arc::clone(&endpoint);

@@ -38,6 +38,8 @@ pub(crate) struct Event {
     pub(crate) kind: Kind,
     pub(crate) reason: String,
     pub(crate) message: String,
+    /// One number for all nodes that tell the same: then it is told once.
+    pub(crate) once: Option<u64>,
 }
 
 /// Where events are given.
@@ -105,7 +107,8 @@ async fn send_all(
 ) {
     while let Some(event) = waiting.recv().await {
         let namespace = event.about.namespace.clone().unwrap_or_else(|| "default".into());
-        let name = format!("{}.{:016x}", event.about.name.as_deref().unwrap_or("terway"), entropy.next_u64());
+        let number = event.once.unwrap_or_else(|| entropy.next_u64());
+        let name = format!("{}.{number:016x}", event.about.name.as_deref().unwrap_or("terway"));
         let now = Timestamp::try_from(clock.now()).ok().map(Time);
         let object = CoreEvent {
             metadata: ObjectMeta {
@@ -127,7 +130,8 @@ async fn send_all(
         };
         let api: Api<CoreEvent> = Api::namespaced(kube.clone(), &namespace);
         let sent = timeout(CALL, api.create(&PostParams::default(), &object)).await;
-        if !matches!(sent, Ok(Ok(_))) {
+        let told_by_another = matches!(&sent, Ok(Err(kube::Error::Api(status))) if status.code == 409);
+        if !matches!(sent, Ok(Ok(_))) && !told_by_another {
             metrics.events_dropped.inc();
             tracing::debug!(?sent, "an event was not sent");
         }

@@ -14,9 +14,11 @@
 //! - [`conflist`]: the CNI configuration, written when pods can be served.
 //! - [`metrics`], [`meters`]: figures, and the ports that they are taken at; [`web`]: health and metrics over HTTP.
 //! - [`events`]: what is told on pods and the node.
+//! - [`announce`]: what becomes of policies, as events.
 //!
 //! Exit codes: 0 stopped in order; 1 could not start or go on; 2 bad input.
 
+mod announce;
 mod audit;
 mod config;
 mod conflist;

@@ -27,6 +27,7 @@ use tokio::{
 };
 
 use crate::{
+    announce,
     audit::{self, Audit},
     config::{self, Loaded},
     conflist::{self, ConflistError},
@@ -215,8 +216,11 @@ async fn serve(
     if let Err(error) = spool::replay(&agent, &spooled).await {
         tracing::warn!(%error, "releases that were left on disk cannot be carried out now");
     }
-    let (events, send_events) = Events::new(kube, name.clone(), clock, entropy, metrics.clone());
+    let (events, send_events) = Events::new(kube, name.clone(), clock, entropy.clone(), metrics.clone());
     spawn::spawn(spawner, "events", send_events);
+    if let Some(policy) = agent.policy().cloned() {
+        spawn::spawn(spawner, "announce", announce::run(policy, events.clone(), entropy));
+    }
     let service = Service { agent: agent.clone(), events, metrics };
     let server = listen(&options.socket, service)?;
     spawn::spawn(spawner, "spool", spool::watch(agent.clone(), spooled));

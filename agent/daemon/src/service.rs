@@ -62,6 +62,7 @@ impl Service {
                     kind: Kind::Normal,
                     reason: "AllocIPSucceed".into(),
                     message: format!("Alloc IP {} took {took:?}", ips.join(",")),
+                    once: None,
                 });
                 Ok(interface::alloc_reply(&reply.net_confs))
             }
@@ -74,6 +75,7 @@ impl Service {
                         kind: Kind::Warning,
                         reason: "AllocIPFailed".into(),
                         message: error.to_string(),
+                        once: None,
                     });
                 }
                 Err(error)
@@ -136,7 +138,13 @@ impl Backend for Service {
             self.events.node()
         };
         let kind = if request.event_type == EventType::Warning as i32 { Kind::Warning } else { Kind::Normal };
-        let told = self.events.tell(Event { about, kind, reason: request.reason, message: request.message });
+        let told = self.events.tell(Event {
+            about,
+            kind,
+            reason: request.reason,
+            message: request.message,
+            once: None,
+        });
         let error = if told { String::new() } else { "too many events; this one is dropped".to_owned() };
         Ok(EventReply { succeed: told, error })
     }

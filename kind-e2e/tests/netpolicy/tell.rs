@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    net::{IpAddr, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::net::UnixStream,
     time::Duration,
 };
@@ -15,10 +15,11 @@ use terway_dataplane::{
     state::{Address, Place},
 };
 use terway_e2e::{target::Target, task::blocking};
+use terway_sim::apiserver::Resource;
 use tokio::time::sleep;
 
 use crate::{
-    bed::{Kind, Served, becomes, cluster, netns, pod, policy},
+    bed::{Kind, Served, becomes, cluster, ip, netns, pod, policy},
     common::{root, until},
 };
 
@@ -106,6 +107,31 @@ async fn denied_packets_are_told_with_both_ends_and_the_policy() {
 }
 
 #[tokio::test]
+async fn what_is_not_understood_of_a_policy_is_told_on_it_once() {
+    if !root() {
+        return;
+    }
+    let cluster = cluster(|_| {}).await;
+    let block = json!({"from": [{"ipBlock": {"cidr": "::ffff:10.0.0.0/104"}}]});
+    policy(&cluster, "mapped", &json!({"podSelector": {}, "ingress": [block]}));
+    let told = || {
+        let all = cluster.vpc.api.all(Resource::Events);
+        let events = all.iter().map(|event| event.value());
+        events.filter(|event| event["involvedObject"]["kind"] == "NetworkPolicy").collect::<Vec<_>>()
+    };
+    until("an event", || async { !told().is_empty() }).await;
+    let event = &told()[0];
+    assert_eq!(event["involvedObject"]["name"], "mapped");
+    assert_eq!((&event["type"], &event["reason"]), (&json!("Warning"), &json!("RuleNotUnderstood")));
+    let message = event["message"].as_str().expect("a text");
+    assert!(message.contains("::ffff:10.0.0.0/104") && message.contains("matches nothing"), "{message}");
+    // Both nodes have met it by now: each waits for ten seconds at most.
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(told().len(), 1, "{:?}", told());
+    cluster.down().await.expect("down");
+}
+
+#[tokio::test]
 async fn a_blocked_protocol_passes_no_pod_of_the_node() {
     if !root() {
         return;
@@ -124,5 +150,47 @@ async fn a_blocked_protocol_passes_no_pod_of_the_node() {
     becomes(&cluster, (&from, &to), &[false], "two protocols are blocked", |cell| open(cell.kind)).await;
     let own = [Target::Node(1)];
     becomes(&cluster, (&own, &to), &[false], "not from the pod's own node", |_| true).await;
+    cluster.down().await.expect("down");
+}
+
+#[tokio::test]
+async fn a_privileged_port_is_reached_by_pods_and_the_own_node_alone() {
+    if !root() {
+        return;
+    }
+    let cluster = cluster(|spec| {
+        let access = json!({"privileged_ports": [22]});
+        spec.eni_conf.insert("security_conf".into(), json!({"access_control": access}));
+    })
+    .await;
+    for (name, node) in [("server", 1), ("near", 1), ("far", 2)] {
+        pod(&cluster, name, node).await;
+    }
+    let server = ip(&cluster, &Target::pod("server"), false);
+    // Nobody accepts: the kernel answers for as long as there is room.
+    let _listeners = netns(&cluster, &Target::pod("server"))
+        .run(|| {
+            [22, 8022]
+                .into_iter()
+                .map(|port| TcpListener::bind((server, port)))
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .expect("they listen");
+    let from = [Target::pod("near"), Target::pod("far"), Target::Node(1), Target::Node(2)];
+    let reached = || async {
+        let mut reached = Vec::new();
+        for (source, port) in from.iter().flat_map(|source| [(source, 22), (source, 8022)]) {
+            let (netns, to) = (netns(&cluster, source), SocketAddr::new(server, port));
+            let connect = move || TcpStream::connect_timeout(&to, Duration::from_millis(400));
+            if blocking(move || netns.run(connect)).await.is_ok() {
+                reached.push((source.to_string(), port));
+            }
+        }
+        reached
+    };
+    let all = from.iter().flat_map(|source| [(source.to_string(), 22), (source.to_string(), 8022)]);
+    let wanted: Vec<_> = all.filter(|cell| *cell != (Target::Node(2).to_string(), 22)).collect();
+    until("the port is closed to the other node", || async { reached().await == wanted }).await;
+    assert_eq!(reached().await, wanted, "a moment later");
     cluster.down().await.expect("down");
 }

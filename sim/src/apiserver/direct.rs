@@ -55,6 +55,12 @@ impl ApiServer {
         state.remove(resource, &before)
     }
 
+    /// All objects, by namespace and name.
+    pub fn all(&self, resource: Resource) -> Vec<Arc<Object>> {
+        let everything = super::selector::Selector::default();
+        self.lock().table(resource).select(&everything, None).cloned().collect()
+    }
+
     /// How many objects exist.
     pub fn count(&self, resource: Resource) -> usize {
         self.lock().table(resource).len()

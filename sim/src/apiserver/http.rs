@@ -219,8 +219,8 @@ impl Call<'_> {
                 let object = state.create(resource, namespace, self.json()?, Part::Main)?;
                 return Ok(Answer::Document(StatusCode::CREATED, object.json.clone()));
             }
-            // Events are not kept, so any change to one is welcome.
-            Verb::Update | Verb::Patch if !resource.stored() => self.body.clone(),
+            // What is not kept may be changed to anything.
+            Verb::Update | Verb::Patch if !state.keeps(resource) => self.body.clone(),
             Verb::Update => state.replace(resource, space, name, self.json()?, part)?.json.clone(),
             Verb::Patch => {
                 let dialect =

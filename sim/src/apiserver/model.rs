@@ -43,6 +43,10 @@ pub struct ApiModel {
     /// Keep the log of writes that `drain_writes` empties. Off by default:
     /// nobody may be draining it.
     pub record_writes: bool,
+    /// Keep events as all other objects. Off by default, they are only
+    /// counted: an hour of a thousand nodes would hold more of them than of
+    /// anything else.
+    pub keep_events: bool,
 }
 
 impl Default for ApiModel {
@@ -60,6 +64,7 @@ impl Default for ApiModel {
             gone_as_status: false,
             client_retries: true,
             record_writes: false,
+            keep_events: false,
         }
     }
 }

@@ -86,10 +86,9 @@ impl Resource {
         self.form().namespaced
     }
 
-    /// Whether objects are kept. Events are only counted: an hour of a
-    /// thousand nodes would hold more of them than of anything else.
-    pub(super) fn stored(self) -> bool {
-        !matches!(self, Self::Events | Self::EventsV1)
+    /// Whether they are events, which are kept only where that is asked for.
+    pub(super) fn is_event(self) -> bool {
+        matches!(self, Self::Events | Self::EventsV1)
     }
 }
 

@@ -94,6 +94,11 @@ impl State {
         &self.tables[resource as usize]
     }
 
+    /// Whether its objects are kept, and not only counted.
+    pub(super) fn keeps(&self, resource: Resource) -> bool {
+        self.model.keep_events || !resource.is_event()
+    }
+
     /// The revision of the next write.
     pub(super) fn next_revision(&mut self) -> u64 {
         self.revision += 1;

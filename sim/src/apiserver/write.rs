@@ -90,7 +90,7 @@ impl State {
         }
         metadata.insert("uid".into(), uuid(identity, revision).into());
         metadata.insert("creationTimestamp".into(), created);
-        if !resource.stored() {
+        if !self.keeps(resource) {
             return Object::seal(&mut value, self.revision).map(Arc::new);
         }
         let object = Arc::new(Object::seal(&mut value, revision)?);
