@@ -70,9 +70,9 @@ pub(super) fn opened<M: Maps>(maps: &M, endpoint: &Endpoint, direction: u8, rule
     Flow { seen: maps.now(), epoch: endpoint.epoch, rule, direction, state, pad: [0; 6] }
 }
 
-/// Whether a flow had no packet for too long.
+/// Whether a flow of this protocol had no packet for too long.
 #[inline(always)]
-pub(super) fn is_over(number: u8, flow: &Flow, now: u64, hz: u32) -> bool {
+pub fn is_over(number: u8, flow: &Flow, now: u64, hz: u32) -> bool {
     let answered = flow.state & FLOW_ANSWERED != 0;
     let closed = flow.state & FLOW_RESET != 0
         || flow.state & (FLOW_FIN_OPENER | FLOW_FIN_ANSWERER) == FLOW_FIN_OPENER | FLOW_FIN_ANSWERER;
