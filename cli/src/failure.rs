@@ -14,6 +14,9 @@ pub(crate) enum Failure {
     /// The API server's answer, or that there was none.
     #[error("{0}")]
     Cluster(String),
+    /// What is pinned on this node, or that nothing is.
+    #[error("{0}")]
+    Node(String),
     /// Policies are not as expected.
     #[error("{failed} of {all} expectations are not met")]
     Unmet {
@@ -57,7 +60,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             // Without the cluster there is nothing to judge: a CI must not take it for a policy that fails.
-            Self::Input(_) | Self::Cluster(_) => 2,
+            Self::Input(_) | Self::Cluster(_) | Self::Node(_) => 2,
             // No key is something to be given, not something that the cloud said.
             Self::Cloud(error) if error.code == NO_CREDENTIALS => 2,
             Self::Cloud(_) | Self::Late { .. } | Self::Undone { .. } | Self::Unmet { .. } => 1,
@@ -67,7 +70,9 @@ impl Failure {
     /// What is printed.
     pub(crate) fn text(&self) -> String {
         let hint = match self {
-            Self::Input(_) | Self::Cluster(_) | Self::Unmet { .. } => return format!("error: {self}\n"),
+            Self::Input(_) | Self::Cluster(_) | Self::Node(_) | Self::Unmet { .. } => {
+                return format!("error: {self}\n");
+            }
             Self::Cloud(error) if error.code == NO_CREDENTIALS => {
                 return format!(
                     "error: {}\nhint: `terway-cli cloud whoami --help` tells where keys may come from\n",

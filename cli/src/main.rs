@@ -3,7 +3,7 @@
 //! - 0: done; 1: the cloud refused, or did not get there in time, or policies are not as expected; 2: bad input.
 //! - [`cloud`] is the cloud's API by hand; [`connect`] makes its client of options, environment and
 //!   metadata.
-//! - [`policy`] explains what policies say of a flow.
+//! - [`policy`] explains what policies say of a flow, and shows what a node's kernel enforces.
 //! - [`mod@print`] lays out what is told; [`failure`] says what went wrong and what to do.
 
 mod cloud;
@@ -33,7 +33,7 @@ struct Cli {
 enum Command {
     /// Look at the cloud and change it, one API call at a time
     Cloud(Box<cloud::Args>),
-    /// Explain, test and show NetworkPolicies, from the cluster or from manifests
+    /// Explain, test and show NetworkPolicies: from the cluster, from manifests, or from this node's kernel
     Policy(Box<policy::Args>),
     /// Print the completions of a shell
     Completions {

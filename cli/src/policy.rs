@@ -3,11 +3,13 @@
 //! - [`events`]: what a node's agent tells as it happens
 //! - [`source`]: a cluster from manifests; [`online`]: from the API server
 //! - [`expect`]: expectations that a CI tests
+//! - [`node`]: what the kernel of this node enforces, from its maps
 //!
 //! The verdict is that of the code that nodes run; nothing here judges.
 
 mod events;
 mod expect;
+mod node;
 mod online;
 mod source;
 
@@ -45,7 +47,15 @@ enum Command {
     /// Allowed ones too, as far as the agent is told to sample them (`ebpf_config.sample_allowed`).
     Events(events::EventsArgs),
     /// Show the rules of each pod in the order in which they are asked
+    ///
+    /// With --node, from what this node's kernel enforces: rules are numbers then, and peers are addresses.
     Dump(DumpArgs),
+    /// Show what this node's kernel enforces, the agent running or not, and what does not fit together
+    ///
+    /// Reads the pinned maps, and changes nothing. Exit code 2 when none can be read.
+    Status(node::StatusArgs),
+    /// Show flows that this node's kernel knows, those first that had a packet last
+    Flows(node::FlowsArgs),
 }
 
 /// Where the cluster is.
@@ -104,6 +114,8 @@ struct DumpArgs {
     #[arg(short, long, default_value = "default")]
     namespace: String,
     #[command(flatten)]
+    node: node::NodeArgs,
+    #[command(flatten)]
     source: Source,
 }
 
@@ -112,7 +124,14 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let text = match args.command {
         Command::Explain(explain) => self::explain(&explain, args.json)?,
         Command::Events(events) => return events::follow(&events, args.json),
+        Command::Dump(dump) if dump.node.node => node::dump(&dump.node, args.json)?,
         Command::Dump(dump) => self::dump(&dump, args.json)?,
+        Command::Flows(flows) => node::flows(&flows, args.json)?,
+        Command::Status(status) => {
+            let (text, verdict) = node::status(&status, args.json)?;
+            print::out(&text);
+            return verdict;
+        }
         Command::Test(test) => {
             let report = expect::test(&test.file, &test.files)?;
             print::out(&if args.json { print::json(&report) } else { report.to_string() });

@@ -38,6 +38,9 @@ fn options_may_stand_before_and_after_the_command() {
         "terway-cli policy --json explain -n a --from b --to c --port http --offline -f dir -f file.yaml",
         "terway-cli policy test expect.yaml -f dir --json",
         "terway-cli policy dump a/b --kubeconfig file --context name",
+        "terway-cli policy dump --node --endpoint 10.0.0.1 --bpf-pin-dir dir --json",
+        "terway-cli policy status --bpf-pin-dir dir --json",
+        "terway-cli policy flows --endpoint cali1 --limit 5",
         "terway-cli completions bash",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -81,6 +84,12 @@ fn what_makes_no_sense_is_bad_input() {
         "terway-cli policy explain --from a/b --to c --port 80 --offline",
         "terway-cli policy explain --from a/b --to c --port 80 -f dir --kubeconfig file",
         "terway-cli policy explain --from a/b --to c --port 80 --node-address node-1",
+        "terway-cli policy dump a/b --node",
+        "terway-cli policy dump --node -f dir",
+        "terway-cli policy dump --node --kubeconfig file",
+        "terway-cli policy dump --endpoint 10.0.0.1",
+        "terway-cli policy dump --bpf-pin-dir dir",
+        "terway-cli policy flows --limit 0",
         "terway-cli completions tcsh",
     ] {
         let error = parse(line).err().unwrap_or_else(|| panic!("{line} parsed"));

@@ -69,6 +69,20 @@ pub fn is_attached(program: &Program, hook: Hook, pins: &Path, link: u32) -> io:
     Ok(clsact::present(hook, link)? == Some(program.id()))
 }
 
+/// How programs are at a place of a link, with their numbers in the kernel: what our pin holds there, and what our filter
+/// has. Looks only; both at once is possible while a kernel with tcx takes over from one without.
+pub fn attached(hook: Hook, pins: &Path, link: u32) -> io::Result<Vec<(Attachment, u32)>> {
+    let mut found = Vec::new();
+    if let Ok(tcx) = TcxLink::pinned(&hook.link_pin(pins, link))
+        && let Ok((program, on)) = tcx.shows()
+        && on == link
+    {
+        found.push((Attachment::Tcx, program));
+    }
+    found.extend(clsact::present(hook, link)?.map(|program| (Attachment::Clsact, program)));
+    Ok(found)
+}
+
 /// Takes a program from a link; one that is not there, or whose link is gone, is no error.
 pub fn detach(hook: Hook, pins: &Path, link: u32) -> io::Result<()> {
     remove(&hook.link_pin(pins, link))?;

@@ -141,13 +141,15 @@ pub(crate) fn put(program: &Program, hook: Hook, link: u32) -> io::Result<()> {
     ask(NEW_FILTER, CREATE | REPLACE, &filter(hook, link, &attributes)).map(|_| ())
 }
 
-/// Number of the program that our filter has, where there is one.
+/// Number of the program that our filter has, where there is one. Two hooks share a place: the filter's name tells which.
 pub(crate) fn present(hook: Hook, link: u32) -> io::Result<Option<u32>> {
     match ask(GET_FILTER, 0, &filter(hook, link, &[attribute(KIND, b"bpf\0")])) {
         Ok(answer) => {
             let answer = answer.unwrap_or_default();
             let options = answer.get(20..).and_then(|attributes| value(attributes, OPTIONS));
-            Ok(options.and_then(|options| value(options, BPF_ID)).and_then(|id| word(id, 0)))
+            let name = format!("{hook}\0");
+            let ours = options.filter(|options| value(options, BPF_NAME) == Some(name.as_bytes()));
+            Ok(ours.and_then(|options| value(options, BPF_ID)).and_then(|id| word(id, 0)))
         }
         Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error),

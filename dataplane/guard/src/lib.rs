@@ -14,7 +14,7 @@ mod clsact;
 pub mod hook;
 
 pub use crate::{
-    attach::{Attachment, Method, attach, detach, is_attached, links, pinned_links, remove_dead},
+    attach::{Attachment, Method, attach, attached, detach, is_attached, links, pinned_links, remove_dead},
     bpf::Program,
     hook::Hook,
 };

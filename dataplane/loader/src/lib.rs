@@ -8,6 +8,7 @@
 //! - [`table`]: the maps, typed by `terway_policy::layout`.
 //! - [`port`]: the maps as the agent's engine writes them.
 //! - [`events`]: what the programs tell.
+//! - [`inspect`]: what is pinned, for people; reads only.
 //! - [`run`]: one packet through a program, without a network.
 //! - `bed` (feature `bed`): a network namespace with veths and loaded programs, for tests and benches.
 //!
@@ -19,6 +20,7 @@ pub mod attach;
 pub mod bed;
 pub mod error;
 pub mod events;
+pub mod inspect;
 pub mod object;
 mod pins;
 pub mod port;

@@ -8,7 +8,7 @@ use std::{
 use crate::error::Error;
 
 /// Where a new set of maps waits until it is filled and attached.
-const STAGE: &str = "terway_next";
+pub(crate) const STAGE: &str = "terway_next";
 
 pub(crate) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Pin { operation, path: path.to_owned(), source }

@@ -132,11 +132,11 @@ impl<L: Layout> Table<L> {
     }
 
     /// Bytes from one processor's value to the next.
-    fn stride() -> usize {
+    pub(crate) fn stride() -> usize {
         if L::PER_CPU { size_of::<L::Value>().next_multiple_of(8) } else { size_of::<L::Value>() }
     }
 
-    fn raw(&self) -> Raw<'_> {
+    pub(crate) fn raw(&self) -> Raw<'_> {
         Raw { fd: self.data.fd().as_fd(), key: size_of::<L::Key>(), value: Self::stride() * self.processors }
     }
 
@@ -197,6 +197,6 @@ impl<L: Layout> Table<L> {
     }
 }
 
-fn failed<L: Layout>(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn failed<L: Layout>(operation: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Map { operation, map: L::NAME, source }
 }

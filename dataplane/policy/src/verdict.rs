@@ -16,6 +16,7 @@ mod rules;
 
 pub use self::{
     error::error_in,
+    flow::is_over,
     rules::{Decision, classify},
 };
 use self::{

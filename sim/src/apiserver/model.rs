@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// How the server behaves when nothing is wrong. Faults come on top.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct ApiModel {
     /// Least time of a request's round trip.
     pub request_base: Duration,

@@ -75,9 +75,9 @@ pub(super) fn open<M: Maps>(maps: &M, key: &FlowKey, own: &Addr, judged: u64, ki
     maps.insert_flow(key, Flow { seen: maps.now(), epoch, rule, own: *own, direction, state, pad: [0; 6] });
 }
 
-/// Whether a flow had no packet for too long.
+/// Whether a flow of this protocol had no packet for too long.
 #[inline(always)]
-pub(super) fn is_over(number: u8, flow: &Booked, now: u64, hz: u32) -> bool {
+pub fn is_over(number: u8, flow: &Booked, now: u64, hz: u32) -> bool {
     let answered = flow.state & FLOW_ANSWERED != 0;
     let closed = flow.state & FLOW_RESET != 0
         || flow.state & (FLOW_FIN_OPENER | FLOW_FIN_ANSWERER) == FLOW_FIN_OPENER | FLOW_FIN_ANSWERER;
