@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use terway_policy::{
     layout::{
-        Addr, Best, Booked, CidrKey, ClassKey, ClassValue, Control, Counter, CounterKey, CrossKey, Endpoint, Event,
-        Flow, FlowKey, Fragment, FragmentKey, Page, PeerKey, RuleSet, epoch_slot, host_bit,
+        Addr, Best, Booked, CidrKey, ClassKey, ClassValue, Control, Counter, CounterKey, CrossKey, Endpoint,
+        Event, Flow, FlowKey, Fragment, FragmentKey, Page, PeerKey, RuleSet, epoch_slot, host_bit,
     },
     maps::{Maps, Slot},
 };
